@@ -1,0 +1,50 @@
+# Every target does all set-up it needs on a machine with Python 3.11, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+WORKERS ?= 2
+
+.PHONY: help setup demo test lint types layers unit slow format clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "simdrive needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.ready  ## create .venv with everything pinned
+
+demo: $(VENV)/.ready  ## score several drivers on the smoke suite, with latency in the loop and videos
+	$(BIN)/simdrive demo
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+layers: $(VENV)/.ready
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.ready
+	$(BIN)/python -m simdrive.cli.warm
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+test: lint types layers unit  ## ruff, mypy, import-linter, pytest (default tier)
+
+slow: $(VENV)/.ready  ## the minutes-long tier
+	$(BIN)/python -m simdrive.cli.warm
+	$(BIN)/pytest -m slow
+
+format: $(VENV)/.ready  ## rewrite the sources in house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,45 @@
+"""Errors a user can act on: what was given, what is allowed, what to change."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SimdriveError(Exception):
+    """Base of every error raised on purpose; the CLI prints it without a traceback and exits with ``exit_code``."""
+
+    exit_code = 2
+
+
+class UnknownNameError(SimdriveError):
+    """A name is not in a closed list; the message lists the allowed names and the nearest one."""
+
+    def __init__(self, kind: str, given: str, allowed: Iterable[str]) -> None:
+        names = sorted(allowed)
+        near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"unknown {kind} {given!r}.{hint} Available: {', '.join(names) or '(none)'}")
+        self.nearest = near[0] if near else None
+
+
+class ParameterError(SimdriveError):
+    """A parameter has a wrong name, type or value; the message names the field and its range."""
+
+
+class ControlError(SimdriveError, ValueError):
+    """A control handed to ``step`` is not finite or outside the action space."""
+
+
+class RunFolderError(SimdriveError):
+    """A run folder is foreign, broken, or belongs to another configuration; it was left untouched."""
+
+
+class UnsupportedError(SimdriveError):
+    """A construct of a foreign road, vehicle or file has no exact counterpart here."""
+
+
+class IncompleteRunError(SimdriveError):
+    """Planned episodes are missing from a run."""
+
+    exit_code = 4
