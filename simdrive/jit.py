@@ -57,3 +57,8 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
     compiled: Any = numba.njit(cache=True, fastmath=False, error_model="numpy")(function)
     return cast(Callable[P, R], compiled)
 
+
+def jit_inline(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like ``jit`` and paste the body into every caller: passing tuples of arrays is costly."""
+    compiled: Any = numba.njit(cache=True, fastmath=False, error_model="numpy", forceinline=True)(function)
+    return cast(Callable[P, R], compiled)

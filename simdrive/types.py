@@ -140,6 +140,8 @@ class ObservationBatch:
     max_output_tokens: Long | None = None  # [N]
     age_us: Long | None = None  # [N] age of the plan in use, -1 = none yet
     pending: Float | None = None  # [N, K, P, 5] plans not yet published, for modes that expose them
+    drivable_left_m: Float | None = None  # [N, R] like lane_left_m, but oncoming lanes included (Worlds' lane_left_m)
+    drivable_right_m: Float | None = None  # [N, R] likewise to the right
 
     def __len__(self) -> int:
         return len(self.slot)
@@ -340,9 +342,17 @@ class MetricValue:
 class Metric(Protocol):
     """A pure function of an episode log with a declared unit and direction."""
 
-    name: str
-    unit: str
-    better: Literal["lower", "higher", "none"]
+    @property
+    def name(self) -> str:
+        """Column name in every table."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of the value, empty for pure numbers and flags."""
+
+    @property
+    def better(self) -> Literal["lower", "higher", "none"]:
+        """Direction in which the value improves."""
 
     def __call__(self, log: EpisodeLog) -> MetricValue:
         """Score one episode."""

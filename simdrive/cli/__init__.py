@@ -1,0 +1,45 @@
+"""The ``simdrive`` command: one module per sub-command, heavy imports only inside the command that needs them."""
+
+from __future__ import annotations
+
+import typer
+
+import simdrive
+from simdrive.cli import bench, demo, evaluate, listing, record, show
+
+TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
+
+app = typer.Typer(
+    name="simdrive",
+    help="Does a compressed driving model still drive safely at the speed it really reaches on the chip?",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"simdrive {simdrive.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="print the version"),
+) -> None:
+    """Root of all commands."""
+
+
+app.command("demo")(demo.demo)
+app.command("eval")(evaluate.evaluate)
+app.command("record")(record.record)
+app.command("ls")(listing.ls)
+app.command("show")(show.show)
+app.add_typer(bench.app, name="bench")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -18,15 +18,22 @@ LaneIndex = tuple[str, str, int]
 
 
 class Trigger(IntEnum):
-    """When an event row becomes true; once fired it stays fired."""
+    """When an event row becomes true; once fired it stays fired.
+
+    Triggers look at the state at the start of a physics tick, and what they fire acts on that same tick. Bumper
+    distances run along the ego's heading from its front bumper to the nearest point of the subject's box in that
+    direction; they exist only while the subject's centre is ahead of the ego's, and are 0 when side by side. An
+    absent subject counts where it waits.
+    """
 
     TIME = 0  # simulated time >= threshold (s)
-    EGO_DISTANCE = 1  # bumper distance ego front -> subject, along the ego heading, <= threshold (m)
-    EGO_TTC = 2  # that distance over the closing speed <= threshold (s); never while opening
-    POSITION = 3  # the subject's own path_s (scripted) or lane s (others) >= threshold (m)
-    EGO_POSITION = 4  # distance travelled along the ego route >= threshold (m)
-    FIRED = 5  # as soon as after_row has fired (with delay_s)
-    EGO_TTA = 6  # distance along the ego route to the subject's projection over the ego speed <= threshold (s)
+    EGO_DISTANCE = 1  # bumper distance to the subject <= threshold (m)
+    EGO_TTC = 2  # bumper distance over the closing speed along the ego's heading <= threshold (s); only if closing
+    POSITION = 3  # the subject's own path_s (scripted) or its s on its closest lane (others) >= threshold (m)
+    EGO_POSITION = 4  # distance travelled along the ego route since the start (route_s) >= threshold (m)
+    FIRED = 5  # as soon as after_row has fired (with delay_s); the threshold is not used
+    EGO_TTA = 6  # distance along the route from ego front to the subject's projection over ego speed <= threshold (s)
+    EGO_LEAD = 7  # bumper distance to the subject >= threshold (m): it has drawn ahead
 
 
 class Channel(IntEnum):
@@ -39,19 +46,42 @@ class Channel(IntEnum):
 
 
 class Action(IntEnum):
-    """What an event does on its channel."""
+    """What an event does on its channel. Rows that fire in one tick act in the order of the table.
+
+    LONGITUDINAL actions work on SCRIPTED actors (along their path) and replace the acceleration of IDM, CONTROLLED
+    and LINEAR vehicles, which go on steering themselves. A reactive SCRIPTED actor still brakes for whoever is
+    ahead. An action with an end (`until`) hands the actor back to its own behaviour there; a SCRIPTED actor's own
+    behaviour is to hold its speed. Braking ends at standstill.
+    LATERAL actions need a SCRIPTED actor; only LANE_CHANGE also works on IDM, CONTROLLED and LINEAR vehicles, whose
+    target lane it sets. Wheeled shapes move sideways no faster than 0.6 of their forward speed.
+    """
 
     ACCELERATE = 0  # LONGITUDINAL: acceleration magnitude (m/s2, signed), reached at rate (m/s3, 0 = at once)
-    SPEED = 1  # LONGITUDINAL: go to speed magnitude (m/s) with at most rate (m/s2)
-    STOP = 2  # LONGITUDINAL: brake with magnitude (> 0, m/s2) to standstill and stay; rate = jerk or 0
+    SPEED = 1  # LONGITUDINAL: go to speed magnitude (m/s) with at most rate (m/s2) and hold it
+    STOP = 2  # LONGITUDINAL: brake with magnitude (> 0, m/s2) to standstill and stay; rate = jerk (m/s3) or 0
     RELEASE = 3  # LONGITUDINAL: back to the actor's own behaviour
-    OFFSET = 4  # LATERAL: go to path_r = magnitude (m) at lateral speed rate (m/s), smooth start and end
+    OFFSET = 4  # LATERAL: go to path_r = magnitude (m) at lateral speed rate (m/s), built up and taken off at 2 m/s2
     LATERAL_SPEED = 5  # LATERAL: constant lateral speed magnitude (m/s) until path_r reaches `until`
-    LANE_CHANGE = 6  # LATERAL: move by magnitude lanes (signed) at lateral speed rate (m/s), indicator on
+    LANE_CHANGE = 6  # LATERAL: like OFFSET, to the lane magnitude places to the right (< 0: left), indicator on
     APPEAR = 7  # PRESENCE
     VANISH = 8  # PRESENCE
     INDICATOR = 9  # LIGHT: indicator = magnitude (-1, 0, 1, 2)
-    HEADING = 10  # LATERAL: turn the path of a free mover by magnitude (rad) where it stands
+    HEADING = 10  # LATERAL: turn a free straight path by magnitude (rad) at rate (rad/s, 0 = at once) where it stands
+
+
+CHANNEL_OF: dict[Action, Channel] = {
+    Action.ACCELERATE: Channel.LONGITUDINAL,
+    Action.SPEED: Channel.LONGITUDINAL,
+    Action.STOP: Channel.LONGITUDINAL,
+    Action.RELEASE: Channel.LONGITUDINAL,
+    Action.OFFSET: Channel.LATERAL,
+    Action.LATERAL_SPEED: Channel.LATERAL,
+    Action.LANE_CHANGE: Channel.LATERAL,
+    Action.APPEAR: Channel.PRESENCE,
+    Action.VANISH: Channel.PRESENCE,
+    Action.INDICATOR: Channel.LIGHT,
+    Action.HEADING: Channel.LATERAL,
+}
 
 
 class Event(NamedTuple):
@@ -64,10 +94,10 @@ class Event(NamedTuple):
     action: Action
     magnitude: float = 0.0
     rate: float = 0.0
-    until: float = float("nan")  # end speed (LONGITUDINAL) or end offset (LATERAL); NaN = none
+    until: float = float("nan")  # end speed (ACCELERATE) or end offset (LATERAL_SPEED); NaN = none
     subject: int = -1  # -1 = the actor itself
     after_row: int = -1  # this row may fire only after that row has fired
-    delay_s: float = 0.0  # fires this long after its condition first held
+    delay_s: float = 0.0  # fires this long after its condition (and after_row) first held, whatever happens meanwhile
 
 
 class EventTables(NamedTuple):
@@ -91,9 +121,32 @@ class EventState(NamedTuple):
 
     armed_s: Float  # [worlds, rows] time at which the condition first held, NaN before
     fired_s: Float  # [worlds, rows] time at which the row fired, NaN before
+    subject_index: Int  # [worlds, rows] EGO_TTA: route point nearest to the subject when last looked at
     active: Int  # [worlds, actors, channels] row in charge of a channel, -1 = none
-    origin_r: Float  # [worlds, actors] path_r when the lateral row took over
-    used_acceleration: Float  # [worlds, actors] acceleration applied in the last tick (jerk limit)
+    goal_r: Float  # [worlds, actors] path_r where the lateral row in charge ends
+    used_acceleration: Float  # [worlds, actors] acceleration of the last tick, m/s2 (jerk limit of stock vehicles)
+    signalling: Bool  # [worlds, actors] the indicator was set by a lane change and goes off with it
+
+
+class PathTables(NamedTuple):
+    """The paths of SCRIPTED actors: lanes one after the other, or none for a free straight path."""
+
+    lane: Int  # [worlds, actors, entries] lane rows, -1 beyond count
+    start_s: Float  # [worlds, actors, entries] path_s at the start of each lane, m
+    count: Int  # [worlds, actors] lanes of the path; 0 = free straight path
+
+
+class PathState(NamedTuple):
+    """How SCRIPTED actors move along their paths, ``[worlds, actors]``; path_s and path_r are in ``Actors``."""
+
+    speed: Float  # along the path, m/s
+    lateral: Float  # across the path, m/s, > 0 to the right
+    x0: Float  # a free path is a straight line through here ...
+    y0: Float
+    heading: Float  # ... in this direction (world, rad) ...
+    s0: Float  # ... where path_s has this value
+    heading_goal: Float  # HEADING: direction to turn to, NaN = not turning
+    offset: Float  # heading of the body against the direction of the path, rad
 
 
 @dataclass(frozen=True)
@@ -116,11 +169,12 @@ class ActorSpec:
     height_m: float = 1.5
     colour: tuple[int, int, int] = (150, 150, 155)
     reactive: bool = False  # SCRIPTED on a lane: keeps an IDM gap to whoever is ahead
-    route: tuple[LaneIndex, ...] = ()  # lanes to follow after `lane`
+    route: tuple[LaneIndex, ...] = ()  # lanes to follow after `lane`; SCRIPTED: each starts where the last one ends
     lane_changes: bool = False  # IDM: MOBIL on
     time_wanted_s: float = 1.5
     present: bool = True
     indicator: int = 0
+    jam_gap_m: float = 3.0  # bumper distance kept at standstill (IDM and reactive)
 
 
 @dataclass(frozen=True)
@@ -159,4 +213,18 @@ class WorldSpec:
     extra_drivable: tuple[npt.NDArray[np.float64], ...] = ()  # e.g. junction area, world frame [n, 2]
 
 
-__all__ = ["Action", "ActorSpec", "Bool", "Channel", "Event", "EventState", "EventTables", "Lighting", "Trigger", "WorldSpec"]
+__all__ = [
+    "CHANNEL_OF",
+    "Action",
+    "ActorSpec",
+    "Bool",
+    "Channel",
+    "Event",
+    "EventState",
+    "EventTables",
+    "Lighting",
+    "PathState",
+    "PathTables",
+    "Trigger",
+    "WorldSpec",
+]

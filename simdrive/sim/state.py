@@ -1,8 +1,8 @@
 """The state of a batch of worlds as plain arrays: what the compiled kernels read and write.
 
-All arrays are ``[worlds, actors]`` unless stated. Actor 0 of a scenario world is the ego. Angles are radians and
-never wrapped; positions are metres in the world frame (x forward at heading 0, y to the **right** of the driver as
-drawn by highway-env: heading grows from +x towards +y, and lateral offsets grow in the same sense).
+All arrays are ``[worlds, actors]`` unless stated. Actor 0 of a scenario world is the ego. Angles are radians
+and never wrapped; positions are metres in the world frame (x forward at heading 0, y to the **right** of the
+driver as drawn by highway-env: heading grows from +x towards +y, and lateral offsets grow in the same sense).
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Traits(NamedTuple):
 
 
 class RoadTables(NamedTuple):
-    """The lanes of all maps of a batch, concatenated; lanes of one road, and roads of one map, are contiguous."""
+    """The lanes of all maps of a batch, concatenated; lanes of a road, and roads of a map, are contiguous."""
 
     lane_kind: Small  # [L] 0 straight, 1 sine, 2 circular, 3 poly
     lane_map: Int  # [L] map id
@@ -141,6 +141,51 @@ class RoadTables(NamedTuple):
     road_next: Int
     map_lane_start: Int  # [M + 1]
     map_road_start: Int  # [M + 1]
+    road_prev_start: Int  # [R + 1] roads that end where this one starts, in dict order
+    road_prev: Int
+    lane_link_start: Int  # [L + 1] lanes searched for neighbours of a lane: itself, next lanes, previous lanes
+    lane_link: Int
+    lane_link_offset: Float  # what to add to s on that lane to compare it with s on this one, m
+    fused_dot: Bool  # [1] whether dot products round once (fused multiply-add); see simdrive.sim.arithmetic
+
+
+class Routes(NamedTuple):
+    """Planned roads per actor; ``Actors.route_head`` points at the next entry instead of popping it."""
+
+    road: Int  # [worlds, actors, entries] road row, -1 beyond count
+    lane_id: Int  # [worlds, actors, entries] lane within the road, -1 = any
+    entries: Int  # [worlds, actors] number of entries
+    owner: Int  # [worlds, actors] actor whose list and head count (lists can be shared); normally itself
+
+
+class Extras(NamedTuple):
+    """Parameters of the rarer driver models."""
+
+    linear: Float  # [worlds, actors, 5] LINEAR: three acceleration and two steering gains
+    target_speeds: Float  # [worlds, actors, K] CONTROLLED: allowed target speeds, m/s, ascending
+    target_speed_count: Int  # [worlds, actors] 0 = continuous target speed
+    yielding: Bool  # [worlds, actors] regulated roads: stopped by a priority rule
+    yield_timer: Int  # [worlds, actors] rule passes since the actor began to yield
+    steering_held: Bool  # [worlds, actors] KINEMATIC: predicted with its present steering, else straight
+
+
+class WorldInfo(NamedTuple):
+    """Per-world settings, ``[worlds]``."""
+
+    map_id: Int  # map in RoadTables
+    connected: Bool  # neighbours are also sought on the next and previous lanes
+    regulated: Bool  # priority rules of highway-env's RegulatedRoad
+    rule_steps: Int  # regulated roads: steps taken so far
+
+
+class Scratch(NamedTuple):
+    """Working memory that carries exact lane coordinates from the end of one step to the next ``act``."""
+
+    s: Float  # [worlds, actors, lanes] along every lane of the world's map, m; NaN = not needed yet
+    r: Float  # [worlds, actors, lanes] lateral coordinate, m
+    cos_heading: Float  # [worlds, actors]
+    sin_heading: Float  # [worlds, actors]
+    members: npt.NDArray[np.uint64]  # [worlds, lanes, words] a bit per actor that neighbours find on the lane
 
 
 def snapshot(actors: Actors) -> Actors:

@@ -1,0 +1,5 @@
+"""``python -m simdrive``."""
+
+from simdrive.cli import main
+
+main()

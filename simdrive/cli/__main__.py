@@ -1,0 +1,5 @@
+"""``python -m simdrive.cli``."""
+
+from simdrive.cli import main
+
+main()

@@ -1,0 +1,94 @@
+"""``simdrive bench``: speed as a ratio against a named baseline, measured in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from simdrive.cli.console import guarded, print_json, stdout
+from simdrive.errors import ParameterError, UnknownNameError
+
+app = typer.Typer(help="Speed, always as a ratio against a named baseline in the same run.", no_args_is_help=True)
+
+JSON = typer.Option(False, "--json", help="print one JSON object as the last line")
+WORDS = typer.Argument(None, help="key=value options, e.g. 'envs=[highway-v0,merge-v1]'")
+
+
+@app.command("sim")
+@guarded
+def sim(words: list[str] = WORDS, json: bool = JSON) -> None:
+    """Worlds against highway-env on the same roads: speed ratio and largest position difference.
+
+    Options: envs=[...] batches=[1,64,1024] seeds=20 sub_steps=300
+    """
+    options = _options(words, {"envs": list, "batches": list, "seeds": int, "sub_steps": int, "repetitions": int})
+    from simdrive.bench.sim import bench_sim
+
+    _show(bench_sim(**options), json)
+
+
+@app.command("camera")
+@guarded
+def camera(words: list[str] = WORDS, json: bool = JSON) -> None:
+    """Frames per second on one core at 128x224 with masks, beside OpenCV and pygame on the same scene."""
+    options = _options(words, {"repetitions": int})
+    from simdrive.bench.camera import bench_camera
+
+    _show(bench_camera(**options), json)
+
+
+@app.command("eval")
+@guarded
+def evaluation(words: list[str] = WORDS, json: bool = JSON) -> None:
+    """A whole suite run: episodes per second, and simulated against wall time, with one and two workers."""
+    options = _options(words, {"suite": str, "agents": list, "delays_ms": list, "workers": list})
+    from simdrive.bench.evaluation import bench_eval
+
+    _show(bench_eval(**options), json)
+
+
+def _options(words: list[str] | None, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """Parse ``key=value`` words as YAML, checked against the options of one bench."""
+    import yaml
+
+    options: dict[str, Any] = {}
+    for word in words or []:
+        key, sign, text = word.partition("=")
+        if not sign:
+            raise ParameterError(f"{word!r} is not of the form key=value")
+        if key not in kinds:
+            raise UnknownNameError("bench option", key, kinds)
+        value = yaml.safe_load(text)
+        if kinds[key] is list and not isinstance(value, list):
+            value = [value]
+        if not isinstance(value, kinds[key]):
+            raise ParameterError(f"{key} must be {kinds[key].__name__}, got {text!r}")
+        options[key] = value
+    return options
+
+
+def _show(result: Mapping[str, Any], json: bool) -> None:
+    if json:
+        print_json(result)
+        return
+    from rich.table import Table
+
+    table = Table(title=f"bench {result['bench']}", title_justify="left")
+    for name in ("case", "value", "unit", "baseline", "ratio"):
+        table.add_column(name, justify="left" if name in ("case", "unit", "baseline") else "right")
+    for row in result["rows"]:
+        table.add_row(str(row["case"]), _number(row["value"]), row["unit"], _text(row["baseline"]), _number(row["ratio"]))
+    console = stdout()
+    console.print(table)
+    for key, value in result["summary"].items():
+        console.print(f"{key}: {_number(value)}")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _number(value)
+
+
+def _number(value: Any) -> str:
+    return "-" if value is None else f"{value:.5g}" if isinstance(value, int | float) else str(value)

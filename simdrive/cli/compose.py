@@ -1,0 +1,91 @@
+"""Hydra behind an ordinary command line: ``key=value`` words become one resolved, plain configuration.
+
+Hydra's messages name internals; this module turns them into the names a user may choose from.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from simdrive.build import config_groups, config_names
+from simdrive.errors import ParameterError, UnknownNameError
+
+
+def compose_config(primary: str, words: Sequence[str]) -> dict[str, Any]:
+    """Return the resolved configuration of ``configs/<primary>.yaml`` under ``key=value`` words.
+
+    Raises:
+        ParameterError: if a word is no ``key=value`` or a value cannot be parsed.
+        UnknownNameError: if a key or the choice of a group does not exist.
+    """
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    _check_words(primary, words)
+    with initialize_config_module(config_module="simdrive.configs", version_base="1.3"):
+        try:
+            config = OmegaConf.to_container(compose(primary, overrides=list(words)), resolve=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _friendly(primary, words, error) from error
+    if not isinstance(config, dict):
+        raise ParameterError(f"configuration {primary!r} is not a mapping")
+    return {str(key): value for key, value in config.items()}
+
+
+def _check_words(primary: str, words: Sequence[str]) -> None:
+    for word in words:
+        key, sign, _ = word.partition("=")
+        if not sign:
+            near = difflib.get_close_matches(key, _top_keys(primary), n=1)
+            example = f"{near[0]}=..." if near else "suite=smoke"
+            raise ParameterError(f"{word!r} is not of the form key=value (for example {example})")
+        top = key.lstrip("+~").split("@")[0].split(".")[0].split("/")[0]
+        if not key.startswith(("+", "~")) and top not in _top_keys(primary):
+            raise UnknownNameError(f"option of 'simdrive {primary}'", top, _top_keys(primary))
+        if key in config_groups() and not word.startswith(("+", "~")):
+            _check_choice(key, word.partition("=")[2])
+
+
+def _check_choice(group: str, choice: str) -> None:
+    if group in ("latency",) and choice not in config_names(group):
+        raise UnknownNameError(group, choice, config_names(group))
+
+
+def _top_keys(primary: str) -> tuple[str, ...]:
+    """Keys of the primary config, groups of its defaults list included."""
+    import yaml
+
+    from simdrive.build import CONFIG_ROOT
+
+    raw = yaml.safe_load((CONFIG_ROOT / f"{primary}.yaml").read_text(encoding="utf-8"))
+    groups = [str(name) for entry in raw.get("defaults", []) if isinstance(entry, dict) for name in entry]
+    return tuple(sorted([key for key in raw if key != "defaults"] + groups))
+
+
+def _friendly(primary: str, words: Sequence[str], error: Exception) -> ParameterError | UnknownNameError:
+    """Translate a Hydra error; the field that does not exist is looked up beside its neighbours."""
+    text = str(error).splitlines()[0]
+    for word in words:
+        key = word.partition("=")[0].lstrip("+~")
+        head, _, field = key.rpartition(".")
+        if head and f"'{key}'" in text or f"'{field}'" in text:
+            allowed = _fields_of(primary, head, [other for other in words if other != word])
+            if allowed and field not in allowed:
+                return UnknownNameError(f"field of {head!r}", field, allowed)
+    return ParameterError(f"cannot compose 'simdrive {primary} {' '.join(words)}': {text}")
+
+
+def _fields_of(primary: str, path: str, words: Sequence[str]) -> tuple[str, ...]:
+    from hydra import compose
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig, OmegaConf
+
+    try:
+        node = OmegaConf.select(compose(primary, overrides=list(words)), path)
+    except HydraException:
+        return ()
+    return tuple(str(key) for key in node if not str(key).startswith("_")) if isinstance(node, DictConfig) else ()

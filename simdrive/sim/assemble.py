@@ -1,0 +1,199 @@
+"""Writes world specs into the arrays that the kernels work on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from simdrive.errors import ParameterError, SimdriveError
+from simdrive.sim.batch import Batch, Record, Shared, Ways
+from simdrive.sim.checks import check_layout, check_route_length, check_spec
+from simdrive.sim.drivable import corners_outside_m, pack_polygons
+from simdrive.sim.layout import Places, empty_places, place_world
+from simdrive.sim.roads import RoadMap, join_maps
+from simdrive.sim.route import build_route, project
+from simdrive.sim.spec import Channel, EventState, EventTables, WorldSpec
+from simdrive.sim.state import Behaviour, Extras, Float, Int, RoadTables, Scratch, WorldInfo
+from simdrive.sim.width import free_widths
+
+ROUTE_BEHIND_M = 40.0  # route kept behind the start of the ego
+ROUTE_BEYOND_M = 160.0  # route kept beyond the goal: plans look that far
+_BY_LANES = (Behaviour.IDM, Behaviour.CONTROLLED, Behaviour.LINEAR)
+
+
+def assemble(specs: Sequence[WorldSpec]) -> Batch:
+    """Lay out a batch of worlds at time zero.
+
+    Raises:
+        ParameterError: naming world, actor, event row or field that is not allowed.
+    """
+    if not specs:
+        raise ParameterError("no world was given; a batch needs at least one WorldSpec")
+    for number, spec in enumerate(specs):
+        _named(number, check_spec, spec)
+    maps: dict[str, RoadMap] = {}
+    for spec in specs:
+        maps.setdefault(spec.road.key, spec.road)
+    numbers = {key: number for number, key in enumerate(maps)}
+    map_id = np.array([numbers[spec.road.key] for spec in specs], np.int32)
+    roads = join_maps(list(maps.values()))
+    places = empty_places(specs)
+    for w, spec in enumerate(specs):
+        place_world(places, roads, *_lane_range(roads, map_id[w]), spec, w)
+    shape = places.actors.x.shape
+    shared = Shared(*pack_polygons([polygon for spec in specs for polygon in spec.extra_drivable]))
+    batch = Batch(
+        roads=roads,
+        shared=shared,
+        traits=places.traits,
+        routes=places.routes,
+        info=WorldInfo(
+            map_id=map_id,
+            connected=np.ones(len(specs), np.bool_),
+            regulated=np.zeros(len(specs), np.bool_),
+            rule_steps=np.zeros(len(specs), np.int32),
+        ),
+        tables=_event_tables(specs),
+        paths=places.paths,
+        ways=_ways(specs, places, roads, map_id, shared),
+        actors=places.actors,
+        extras=_extras(shape),
+        scratch=_scratch(roads, shape),
+        events=_event_state(specs, shape),
+        path=places.path,
+        record=_record(len(specs)),
+    )
+    for number, spec in enumerate(specs):
+        _named(number, _start_ego, batch, spec, number)
+    return batch
+
+
+def _named(number: int, call: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return call(*arguments)
+    except SimdriveError as error:
+        raise ParameterError(f"world {number}: {error}") from error
+
+
+def _lane_range(roads: RoadTables, map_id: int) -> tuple[int, int]:
+    return int(roads.map_lane_start[map_id]), int(roads.map_lane_start[map_id + 1])
+
+
+def _event_tables(specs: Sequence[WorldSpec]) -> EventTables:
+    shape = (len(specs), max(1, *(len(spec.events) for spec in specs)))
+    kinds = {"actor": np.int32, "subject": np.int32, "after_row": np.int32}
+    kinds |= dict.fromkeys(("trigger", "channel", "action"), np.int8)
+    columns: dict[str, Any] = {name: np.zeros(shape, kinds.get(name, np.float64)) for name in EventTables._fields}
+    columns["actor"][:] = -1
+    for w, spec in enumerate(specs):
+        for row, event in enumerate(spec.events):
+            for name, value in event._asdict().items():
+                columns[name][w, row] = value
+            if event.subject < 0:
+                columns["subject"][w, row] = event.actor
+    return EventTables(**columns)
+
+
+def _event_state(specs: Sequence[WorldSpec], shape: tuple[int, ...]) -> EventState:
+    rows = (len(specs), max(1, *(len(spec.events) for spec in specs)))
+    return EventState(
+        armed_s=np.full(rows, math.nan),
+        fired_s=np.full(rows, math.nan),
+        subject_index=np.full(rows, -1, np.int32),
+        active=np.full((*shape, len(Channel)), -1, np.int32),
+        goal_r=np.zeros(shape),
+        used_acceleration=np.zeros(shape),
+        signalling=np.zeros(shape, np.bool_),
+    )
+
+
+def _extras(shape: tuple[int, ...]) -> Extras:
+    return Extras(
+        linear=np.zeros((*shape, 5)),
+        target_speeds=np.zeros((*shape, 1)),
+        target_speed_count=np.zeros(shape, np.int32),
+        yielding=np.zeros(shape, np.bool_),
+        yield_timer=np.zeros(shape, np.int32),
+        steering_held=np.zeros(shape, np.bool_),
+    )
+
+
+def _scratch(roads: RoadTables, shape: tuple[int, ...]) -> Scratch:
+    lanes = int(np.max(np.diff(roads.map_lane_start)))
+    words = (shape[1] + 63) // 64
+    return Scratch(
+        s=np.full((*shape, lanes), math.nan),
+        r=np.full((*shape, lanes), math.nan),
+        cos_heading=np.ones(shape),
+        sin_heading=np.zeros(shape),
+        members=np.zeros((shape[0], lanes, words), np.uint64),
+    )
+
+
+def _record(size: int) -> Record:
+    return Record(
+        tick=np.zeros(size, np.int64),
+        control=np.zeros((size, 2)),
+        route_s=np.zeros(size),
+        route_r=np.zeros(size),
+        route_index=np.full(size, -1, np.int32),
+        outside_m=np.zeros(size),
+        contact_tick=np.full(size, -1, np.int64),
+        contact_actor=np.full(size, -1, np.int32),
+        contact_ego_speed=np.zeros(size),
+        contact_actor_speed=np.zeros(size),
+        contact_impact_speed=np.zeros(size),
+    )
+
+
+def _ways(
+    specs: Sequence[WorldSpec], places: Places, roads: RoadTables, map_id: Int, shared: Shared
+) -> Ways:
+    routes = [_named(number, _route, spec) for number, spec in enumerate(specs)]
+    counts = np.array([len(route) for route in routes], np.int32)
+    longest = int(counts.max())
+    polygons = np.concatenate([[0], np.cumsum([len(spec.extra_drivable) for spec in specs])]).astype(np.int32)
+    stacked, widths = np.empty((len(specs), longest, 5)), np.empty((len(specs), 4, longest))
+    for w, route in enumerate(routes):
+        stacked[w, : counts[w]], stacked[w, counts[w] :] = route, route[-1]
+        free_widths(
+            roads, *_lane_range(roads, map_id[w]), *shared, int(polygons[w]), int(polygons[w + 1]),
+            stacked[w], int(counts[w]), widths[w],
+        )  # fmt: skip
+    return Ways(
+        stacked,
+        counts,
+        *(np.ascontiguousarray(widths[:, column]) for column in range(4)),
+        polygon_begin=polygons[:-1].copy(),
+        polygon_end=polygons[1:].copy(),
+        actor_count=np.array([1 + len(spec.actors) for spec in specs], np.int32),
+        locate_each_tick=np.isin(places.traits.behaviour, _BY_LANES).any(axis=1),
+    )
+
+
+def _route(spec: WorldSpec) -> Float:
+    start = spec.ego.s_m
+    if spec.ego.lane is None or spec.ego.lane != spec.ego_route[:1][0]:
+        raise ParameterError(
+            f"ego_route: starts with {spec.ego_route[:1]}, the ego stands on lane {spec.ego.lane}; begin with that lane"
+        )
+    return build_route(spec.road, spec.ego_route, start, ROUTE_BEHIND_M, spec.goal_m + ROUTE_BEYOND_M)
+
+
+def _start_ego(batch: Batch, spec: WorldSpec, w: int) -> None:
+    """Find the ego on its route, and refuse a world that starts with an overlap or off its route."""
+    actors, traits, ways, record = batch.actors, batch.traits, batch.ways, batch.record
+    route, count = ways.route[w], int(ways.route_count[w])
+    x, y, heading = float(actors.x[w, 0]), float(actors.y[w, 0]), float(actors.heading[w, 0])
+    s, r, index = project(route, count, x, y, -1)
+    record.route_s[w], record.route_r[w], record.route_index[w] = s, r, index
+    angle = (heading - route[index, 2] + math.pi) % (2.0 * math.pi) - math.pi
+    check_route_length(spec, float(route[count - 1, 3]))
+    check_layout(spec, actors, traits, w, r, angle)
+    record.outside_m[w] = corners_outside_m(
+        batch.roads, *_lane_range(batch.roads, batch.info.map_id[w]), *batch.shared, int(ways.polygon_begin[w]),
+        int(ways.polygon_end[w]), x, y, heading, float(traits.length[w, 0]), float(traits.width[w, 0]),
+    )  # fmt: skip

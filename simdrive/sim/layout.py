@@ -1,0 +1,182 @@
+"""Puts the actors of a spec in their places: poses, driver parameters, scripted paths, planned roads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from simdrive.sim.lanes import closest_lane, lane_heading, lane_position
+from simdrive.sim.scripted import path_pose
+from simdrive.sim.spec import ActorSpec, LaneIndex, PathState, PathTables, WorldSpec
+from simdrive.sim.state import VEHICLES, Actors, Behaviour, RoadTables, Routes, Shape, Traits
+
+OBJECTS = (Shape.PEDESTRIAN, Shape.CYCLIST, Shape.DEBRIS, Shape.CONE, Shape.BARRIER, Shape.BUILDING)
+_BOOL = np.bool_
+_KINDS: dict[str, npt.DTypeLike] = {  # columns of Actors and Traits that are not float64
+    **dict.fromkeys(("has_impact", "crashed", "hit", "present", "brake_light"), _BOOL),
+    **dict.fromkeys(("is_object", "solid", "collidable", "check_collisions"), _BOOL),
+    **dict.fromkeys(("enable_lane_change", "reactive"), _BOOL),
+    **dict.fromkeys(("lane", "target_lane", "route_head", "speed_index", "path_lane"), np.int32),
+    **dict.fromkeys(("indicator", "behaviour", "shape"), np.int8),
+}
+
+
+@dataclass(frozen=True)
+class Places:
+    """The arrays that describe who stands where and who goes where."""
+
+    actors: Actors
+    traits: Traits
+    paths: PathTables
+    path: PathState
+    routes: Routes
+
+
+def empty_places(specs: Sequence[WorldSpec]) -> Places:
+    """Return arrays large enough for every actor of a batch; unused actors are absent."""
+    size, width = len(specs), 1 + max(len(spec.actors) for spec in specs)
+    everyone = [actor for spec in specs for actor in (spec.ego, *spec.actors)]
+    entries = 1 + max(len(actor.route) for actor in everyone)
+    lists = (size, width, entries)
+    traits = {name: np.zeros((size, width), _KINDS.get(name, np.float64)) for name in Traits._fields}
+    traits["colour"] = np.zeros((size, width, 3), np.uint8)
+    # Padding has harmless sizes and driver parameters, so that no kernel divides by zero.
+    traits["length"] += 1.0
+    traits["width"] += 1.0
+    traits["behaviour"] += np.int8(Behaviour.SCRIPTED)
+    return Places(
+        actors=Actors(
+            *(np.zeros((size, width), _KINDS.get(name, np.float64)) for name in Actors._fields)
+        ),
+        traits=Traits(**traits),
+        paths=PathTables(
+            lane=np.full(lists, -1, np.int32), start_s=np.zeros(lists), count=np.zeros((size, width), np.int32)
+        ),
+        path=PathState(
+            *(np.zeros((size, width)) for _ in range(6)),
+            heading_goal=np.full((size, width), math.nan),
+            offset=np.zeros((size, width)),
+        ),
+        routes=Routes(
+            road=np.full(lists, -1, np.int32),
+            lane_id=np.full(lists, -1, np.int32),
+            entries=np.zeros((size, width), np.int32),
+            owner=np.tile(np.arange(width, dtype=np.int32), (size, 1)),
+        ),
+    )
+
+
+def place_world(places: Places, roads: RoadTables, first_lane: int, last_lane: int, spec: WorldSpec, w: int) -> None:
+    """Write all actors of one checked world.
+
+    Args:
+        places: arrays of the batch.
+        roads: lane tables of the batch; rows [first_lane, last_lane) are the world's map.
+        spec: the world.
+        w: its row in the batch.
+    """
+    for v, actor in enumerate((spec.ego, *spec.actors)):
+        _write_traits(places.traits, w, v, spec, actor)
+        _write_paths(places, roads, first_lane, spec, actor, w, v)
+        _write_state(places, roads, first_lane, last_lane, spec, actor, w, v)
+
+
+def _behaviour(actor: ActorSpec, v: int) -> Behaviour:
+    if v == 0:
+        return Behaviour.KINEMATIC
+    # Walls stay where they are whatever drives into them.
+    return Behaviour.OBSTACLE if actor.shape == Shape.BUILDING else actor.behaviour
+
+
+def _write_traits(traits: Traits, w: int, v: int, spec: WorldSpec, actor: ActorSpec) -> None:
+    longest = max(other.length_m for other in (spec.ego, *spec.actors) if other.shape in VEHICLES)
+    values = {
+        "behaviour": _behaviour(actor, v),
+        "shape": actor.shape,
+        "is_object": actor.shape in OBJECTS or actor.behaviour == Behaviour.OBSTACLE,
+        "solid": True,
+        "collidable": v > 0,  # nobody is pushed by the ego: its contacts are found exactly (simdrive.sim.contacts)
+        "check_collisions": True,
+        "length": actor.length_m,
+        "width": actor.width_m,
+        "height": actor.height_m,
+        "diagonal": math.hypot(actor.length_m, actor.width_m),
+        "max_speed": 60.0,
+        "min_speed": -40.0,
+        "colour": actor.colour,
+        # IDMVehicle's own values; its gaps are centre to centre, so the longest vehicle decides.
+        "acc_max": 6.0,
+        "comfort_acc_max": 3.0,
+        "comfort_acc_min": -5.0,
+        "distance_wanted": actor.jam_gap_m + 0.5 * (actor.length_m + longest),
+        "time_wanted": actor.time_wanted_s,
+        "delta": 4.0,
+        "politeness": 0.0,
+        "lane_change_min_gain": 0.2,
+        "lane_change_max_braking": 2.0,
+        "lane_change_delay": 1.0,
+        "enable_lane_change": actor.lane_changes,
+        "path_x0": actor.x_m,
+        "path_y0": actor.y_m,
+        "path_heading": actor.heading_rad,
+        "reactive": actor.reactive,
+    }
+    for name, value in values.items():
+        getattr(traits, name)[w, v] = value
+    if actor.reactive:  # reactive actors measure bumper to bumper
+        traits.distance_wanted[w, v] = actor.jam_gap_m + actor.length_m
+
+
+def _write_paths(
+    places: Places, roads: RoadTables, first_lane: int, spec: WorldSpec, actor: ActorSpec, w: int, v: int
+) -> None:
+    """Fill the scripted path of an actor, or the planned roads of one that drives itself."""
+    lanes: tuple[LaneIndex, ...] = () if actor.lane is None else (actor.lane, *actor.route)
+    rows = [first_lane + spec.road.row(lane) for lane in lanes]
+    if places.traits.behaviour[w, v] != Behaviour.SCRIPTED:
+        if v > 0 and actor.route:
+            places.routes.entries[w, v] = len(rows)
+            places.routes.road[w, v, : len(rows)] = roads.lane_road[rows]
+            places.routes.lane_id[w, v, : len(rows)] = roads.lane_id[rows]
+        return
+    places.paths.count[w, v] = len(rows)
+    places.paths.lane[w, v, : len(rows)] = rows
+    lengths = np.concatenate([[0.0], np.cumsum(roads.lane_length[rows])])
+    places.paths.start_s[w, v, : len(rows)] = lengths[: len(rows)]
+
+
+def _write_state(
+    places: Places, roads: RoadTables, first_lane: int, last_lane: int, spec: WorldSpec, actor: ActorSpec,
+    w: int, v: int,
+) -> None:  # fmt: skip
+    actors, path = places.actors, places.path
+    scripted = places.traits.behaviour[w, v] == Behaviour.SCRIPTED
+    target = -1
+    if actor.lane is None:
+        x, y, heading = actor.x_m, actor.y_m, actor.heading_rad
+        path.x0[w, v], path.y0[w, v], path.heading[w, v] = x, y, heading
+    else:
+        target = first_lane + spec.road.row(actor.lane)
+        if scripted:
+            x, y, heading, _ = path_pose(roads, places.paths, path, w, v, actor.s_m, actor.r_m)
+        else:
+            x, y = lane_position(roads, target, actor.s_m, actor.r_m)
+            heading = lane_heading(roads, target, actor.s_m)
+        path.offset[w, v] = actor.heading_rad
+        heading += actor.heading_rad
+        actors.path_s[w, v], actors.path_r[w, v] = actor.s_m, actor.r_m
+    closest = closest_lane(roads, first_lane, last_lane, x, y, heading)
+    path.speed[w, v] = actor.speed_mps
+    actors.x[w, v], actors.y[w, v], actors.heading[w, v] = x, y, heading
+    actors.speed[w, v] = actor.speed_mps
+    actors.target_speed[w, v] = actor.speed_mps if actor.target_speed_mps is None else actor.target_speed_mps
+    actors.timer[w, v] = ((x + y) * math.pi) % 1.0  # as IDMVehicle draws it from its position
+    actors.present[w, v] = actor.present
+    actors.lane[w, v] = closest
+    actors.target_lane[w, v] = closest if target < 0 else target
+    actors.indicator[w, v] = actor.indicator
+    actors.path_lane[w, v] = target if scripted else -1

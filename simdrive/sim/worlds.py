@@ -1,0 +1,356 @@
+"""A batch of scenario worlds that step together: what drivers, search, rollout and scenarios build on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from simdrive.errors import ControlError, ParameterError
+from simdrive.sim.assemble import assemble
+from simdrive.sim.batch import MUTABLE, Batch
+from simdrive.sim.kernel import locate_worlds
+from simdrive.sim.spec import WorldSpec
+from simdrive.sim.state import Actors, Bool, Float, Int, RoadTables, Traits
+from simdrive.sim.tick import step_worlds
+from simdrive.types import Long, WorldView
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """The complete mutable state of a batch of worlds; opaque, for ``Worlds.restore``."""
+
+    parts: dict[str, tuple[npt.NDArray[Any], ...]]
+
+
+class Worlds:
+    """Worlds on any maps, stepped by one compiled kernel.
+
+    A world's results depend on its spec, its controls and the frequency alone: not on the batch size, its row, or
+    the other worlds. Tick k is at ``t_us = round(k * 1e6 / frequency_hz)``. Arrays handed out are the live ones
+    (read them, do not write them) and stay the same objects for the life of the batch.
+
+    Attributes:
+        specs: what the worlds were built from, one per world.
+        size: number of worlds B.
+        frequency_hz: physics ticks per second.
+    """
+
+    def __init__(self, specs: Sequence[WorldSpec], frequency_hz: int = 50) -> None:
+        """Lay out the worlds at time zero.
+
+        Raises:
+            ParameterError: naming world, actor, event row or field that is not allowed.
+        """
+        if not 1 <= frequency_hz <= 1000:
+            raise ParameterError(f"frequency_hz is {frequency_hz}; allowed are 1 to 1000")
+        self.specs: tuple[WorldSpec, ...] = tuple(specs)
+        self.frequency_hz = int(frequency_hz)
+        self._batch = assemble(self.specs)
+        self._locate()
+
+    @classmethod
+    def _of(cls, batch: Batch, specs: Sequence[WorldSpec], frequency_hz: int) -> Worlds:
+        worlds = cls.__new__(cls)
+        worlds.specs, worlds.frequency_hz, worlds._batch = tuple(specs), frequency_hz, batch
+        return worlds
+
+    def _locate(self) -> None:
+        batch = self._batch
+        locate_worlds(False, batch.actors, batch.traits, batch.roads, batch.info, batch.scratch)
+
+    # --- what there is ---------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Number of worlds."""
+        return len(self.specs)
+
+    @property
+    def actors(self) -> Actors:
+        """State of all actors, ``[B, V]``, the ego in column 0, unused columns absent."""
+        return self._batch.actors
+
+    @property
+    def traits(self) -> Traits:
+        """Sizes and driver parameters, ``[B, V]``. ``collidable`` is False for the ego: see ``contact_tick``."""
+        return self._batch.traits
+
+    @property
+    def roads(self) -> RoadTables:
+        """Lanes of all maps of the batch; lane rows of all arrays point in here."""
+        return self._batch.roads
+
+    @property
+    def map_id(self) -> Int:
+        """``[B]`` map of each world in ``roads``."""
+        return self._batch.info.map_id
+
+    @property
+    def first_lane(self) -> Int:
+        """``[B]`` first lane row of each world's map: row minus this is the row in the map on its own."""
+        rows: Int = self.roads.map_lane_start[self.map_id]
+        return rows
+
+    @property
+    def actor_count(self) -> Int:
+        """``[B]`` actors in use, ego included."""
+        return self._batch.ways.actor_count
+
+    # --- clock -----------------------------------------------------------------------------------------------
+
+    @property
+    def tick(self) -> Long:
+        """``[B]`` physics ticks done."""
+        return self._batch.record.tick
+
+    @property
+    def t_us(self) -> Long:
+        """``[B]`` simulated time, microseconds."""
+        return self._microseconds(self._batch.record.tick)
+
+    def _microseconds(self, tick: Long) -> Long:
+        time_us: Long = np.rint(tick * (1e6 / self.frequency_hz)).astype(np.int64)
+        return time_us
+
+    # --- ego -------------------------------------------------------------------------------------------------
+
+    @property
+    def ego_control(self) -> Float:
+        """``[B, 2]`` acceleration (m/s2) and steering (rad) applied in the last tick.
+
+        Brakes do not make a car reverse: a deceleration that would is cut so that the ego stops.
+        """
+        return self._batch.record.control
+
+    @property
+    def route(self) -> Float:
+        """``[B, R, 5]`` x, y, heading, s, curvature of the ego route every metre; s = 0 where the ego started.
+
+        Rows beyond ``route_count`` repeat the last point. It reaches 40 m behind the start and 160 m beyond the
+        goal where the lanes do.
+        """
+        return self._batch.ways.route
+
+    @property
+    def route_count(self) -> Int:
+        """``[B]`` valid rows of ``route``."""
+        return self._batch.ways.route_count
+
+    @property
+    def route_s(self) -> Float:
+        """``[B]`` position of the ego along its route since the start, m; goal reached at ``spec.goal_m``."""
+        return self._batch.record.route_s
+
+    @property
+    def route_r(self) -> Float:
+        """``[B]`` offset of the ego to the right of its route, m."""
+        return self._batch.record.route_r
+
+    @property
+    def lane_left_m(self) -> Float:
+        """``[B, R]`` drivable width left of each route point, oncoming lanes included, m, at most 12."""
+        return self._batch.ways.lane_left_m
+
+    @property
+    def lane_right_m(self) -> Float:
+        """``[B, R]`` drivable width right of each route point, m, at most 12."""
+        return self._batch.ways.lane_right_m
+
+    @property
+    def same_left_m(self) -> Float:
+        """``[B, R]`` the part of ``lane_left_m`` on lanes that lead the ego's way, m."""
+        return self._batch.ways.same_left_m
+
+    @property
+    def same_right_m(self) -> Float:
+        """``[B, R]`` the part of ``lane_right_m`` on lanes that lead the ego's way, m."""
+        return self._batch.ways.same_right_m
+
+    @property
+    def outside_m(self) -> Float:
+        """``[B]`` largest distance of an ego corner outside the drivable area, m; 0 = inside."""
+        return self._batch.record.outside_m
+
+    # --- contacts --------------------------------------------------------------------------------------------
+
+    @property
+    def contact_tick(self) -> Long:
+        """``[B]`` tick at whose state the ego's box first overlapped another's, -1 = not yet."""
+        return self._batch.record.contact_tick
+
+    @property
+    def contact_us(self) -> Long:
+        """``[B]`` time of the first contact, microseconds, -1 = none."""
+        tick = self._batch.record.contact_tick
+        return np.where(tick < 0, -1, self._microseconds(tick))
+
+    @property
+    def contact_actor(self) -> Int:
+        """``[B]`` actor of the first contact, -1 = none."""
+        return self._batch.record.contact_actor
+
+    @property
+    def contact_ego_speed(self) -> Float:
+        """``[B]`` speed of the ego at the first contact, m/s."""
+        return self._batch.record.contact_ego_speed
+
+    @property
+    def contact_actor_speed(self) -> Float:
+        """``[B]`` speed of the touched actor, m/s."""
+        return self._batch.record.contact_actor_speed
+
+    @property
+    def contact_impact_speed(self) -> Float:
+        """``[B]`` magnitude of the relative velocity at the first contact, m/s."""
+        return self._batch.record.contact_impact_speed
+
+    @property
+    def others_crashed(self) -> Bool:
+        """``[B]`` actors other than the ego have crashed into each other."""
+        crashed: Bool = self._batch.actors.crashed[:, 1:].any(axis=1)
+        return crashed
+
+    # --- hazard ----------------------------------------------------------------------------------------------
+
+    @property
+    def hazard_us(self) -> Long:
+        """``[B]`` time since when the hazard exists, microseconds, -1 = not (yet).
+
+        That is when ``hazard_row`` fired, or the end of the lead-in where there is no such row; a world without
+        ``hazard_actors`` never has one.
+        """
+        now, fired = self.t_us, self._batch.events.fired_s
+        since = np.full(self.size, -1, np.int64)
+        for world, spec in enumerate(self.specs):
+            start = fired[world, spec.hazard_row] if spec.hazard_row >= 0 else spec.lead_in_s
+            if spec.hazard_actors and np.isfinite(start) and round(start * 1e6) <= now[world]:
+                since[world] = round(start * 1e6)
+        return since
+
+    @property
+    def hazard_on(self) -> Bool:
+        """``[B]`` the hazard exists by now."""
+        return self.hazard_us >= 0
+
+    # --- motion ----------------------------------------------------------------------------------------------
+
+    def step(
+        self, controls: npt.ArrayLike, active: Bool | None = None, ticks: int = 1
+    ) -> None:
+        """Advance worlds by ``ticks`` ticks under constant controls.
+
+        Args:
+            controls: ``[B, 2]`` acceleration (m/s2) and front-wheel steering (rad, positive to the right); rows of
+                inactive worlds are not looked at.
+            active: ``[B]`` worlds to advance; None = all. The others stay untouched.
+            ticks: at least 1.
+
+        Raises:
+            ControlError: if a control is not finite or the array has another shape; nothing was advanced.
+        """
+        values = np.ascontiguousarray(controls, dtype=np.float64)
+        if values.shape != (self.size, 2):
+            raise ControlError(f"controls have shape {values.shape}; {self.size} worlds need ({self.size}, 2)")
+        going = np.ones(self.size, np.bool_) if active is None else np.ascontiguousarray(active, np.bool_)
+        if going.shape != (self.size,):
+            raise ControlError(f"active has shape {going.shape}; {self.size} worlds need ({self.size},)")
+        if ticks < 1:
+            raise ControlError(f"ticks is {ticks}; at least 1 is needed")
+        bad = ~np.isfinite(values) & going[:, None]
+        if bad.any():
+            world, column = (int(index) for index in np.argwhere(bad)[0])
+            name = ("acceleration", "steering")[column]
+            raise ControlError(f"world {world}: control {column} ({name}) is {values[world, column]}; must be finite")
+        batch = self._batch
+        step_worlds(
+            self.frequency_hz, ticks, values, going, batch.roads, batch.shared, batch.traits, batch.routes,
+            batch.info, batch.tables, batch.paths, batch.ways, batch.actors, batch.extras, batch.scratch,
+            batch.events, batch.path, batch.record,
+        )  # fmt: skip
+
+    # --- copies ----------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return a copy of everything that changes: actors, events, routes, contacts, clock."""
+        parts = {}
+        for name in MUTABLE:
+            parts[name] = tuple(array.copy() for array in getattr(self._batch, name))
+        return Snapshot(parts)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of these worlds (or of worlds of the same shapes, e.g. another replica).
+
+        Raises:
+            ParameterError: if it was taken from a batch of another shape.
+        """
+        for name in MUTABLE:
+            for array, old in zip(getattr(self._batch, name), snapshot.parts[name], strict=True):
+                if array.shape != old.shape:
+                    raise ParameterError(
+                        f"snapshot holds {name} of shape {old.shape}, these worlds have {array.shape}; "
+                        "restore it into the worlds it came from"
+                    )
+        for name in MUTABLE:
+            for array, old in zip(getattr(self._batch, name), snapshot.parts[name], strict=True):
+                array[...] = old
+
+    def replicate(self, world: int, count: int) -> Worlds:
+        """Return ``count`` independent copies of one world in its present state, as a new batch.
+
+        Raises:
+            ParameterError: if there is no such world or ``count`` is below 1.
+        """
+        if not 0 <= world < self.size:
+            raise ParameterError(f"world {world} does not exist; allowed 0 to {self.size - 1}")
+        if count < 1:
+            raise ParameterError(f"count is {count}; at least 1 copy is needed")
+        return self.select([world] * count)
+
+    def select(self, worlds: Iterable[int]) -> Worlds:
+        """Return independent copies of the given worlds (repeats allowed) in their present state, as a new batch."""
+        rows = np.fromiter(worlds, np.intp)
+        specs = [self.specs[row] for row in rows]
+        return Worlds._of(self._batch.select(rows), specs, self.frequency_hz)
+
+    # --- views -----------------------------------------------------------------------------------------------
+
+    def view(self, rows: npt.ArrayLike, visible: Bool | None = None, *, clairvoyant: bool = False) -> WorldView:
+        """Return read-only copies of the state of some worlds.
+
+        Args:
+            rows: ``[N]`` worlds.
+            visible: ``[N, V]`` line of sight from the ego; unseen actors are blanked (absent, NaN, lane -1). None =
+                nothing is hidden.
+            clairvoyant: also hand out the simulator itself, to read and to copy.
+
+        Raises:
+            ParameterError: if ``visible`` has another shape.
+        """
+        chosen = np.atleast_1d(np.asarray(rows, np.intp))
+        actors, traits = self._batch.actors, self._batch.traits
+        shape = (len(chosen), actors.x.shape[1])
+        seen = np.ones(shape, np.bool_) if visible is None else np.asarray(visible, np.bool_)
+        if seen.shape != shape:
+            raise ParameterError(f"visible has shape {seen.shape}; allowed: {shape}")
+        present = actors.present[chosen]
+        shown = present & seen
+        shown[:, 0] = True
+        names = ("x", "y", "heading", "speed", "lateral_speed", "acceleration", "yaw_rate")
+        states: dict[str, Any] = {
+            name: np.where(shown, getattr(actors, name)[chosen], np.nan) for name in names
+        }
+        for name in ("length", "width", "height"):
+            states[name] = np.where(shown, getattr(traits, name)[chosen], np.nan)
+        states["brake_light"] = actors.brake_light[chosen] & shown
+        states["indicator"] = np.where(shown, actors.indicator[chosen], 0).astype(np.int8)
+        states["lane"] = np.where(shown, actors.lane[chosen], -1).astype(np.int32)
+        states["shape"] = np.where(shown, traits.shape[chosen], -1).astype(np.int8)
+        states["present"], states["visible"] = shown, shown.copy()
+        states["world"], states["map_id"] = chosen.astype(np.int32), self.map_id[chosen]
+        for array in states.values():
+            array.setflags(write=False)
+        return WorldView(**states, roads=self.roads, simulator=self if clairvoyant else None)
