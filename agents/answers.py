@@ -1,14 +1,11 @@
-"""What every rule driver needs around its kernel: its card, the slope of its course, an answer that costs nothing."""
+"""What every rule driver needs around its kernel: its card, its course, an answer that costs no tokens."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
 from simdrive.errors import SimdriveError
-from simdrive.jit import jit
-from simdrive.sim.plans import route_pose
+from simdrive.sim.plans import route_slopes
 from simdrive.types import AgentCard, Float, ObservationBatch, PlanBatch, TokenUsage, WorldView
 
 
@@ -24,20 +21,9 @@ def answer(plan: Float) -> PlanBatch:
     return PlanBatch(plan=plan, usage=TokenUsage.zeros(len(plan)))
 
 
-@jit
-def _route_headings(route, s, out):  # type: ignore[no-untyped-def]
-    for n in range(route.shape[0]):
-        out[n] = route_pose(route[n], s[n])[2]
-
-
 def slopes(batch: ObservationBatch) -> Float:
     """Return dr/ds ``[N]`` of the ego courses against their routes (slip included)."""
-    headings = np.empty(len(batch))
-    _route_headings(batch.route, batch.route_s, headings)
-    course = batch.ego[:, 2] + np.arctan(0.5 * np.tan(batch.ego[:, 5])) - headings
-    course = (course + np.pi) % (2.0 * np.pi) - np.pi
-    slope: Float = np.tan(np.clip(course, -0.8, 0.8))
-    return slope
+    return route_slopes(batch.route, batch.route_s, batch.ego[:, 2], batch.ego[:, 5])
 
 
 def view_of(batch: ObservationBatch, agent: str) -> WorldView:

@@ -1,12 +1,13 @@
-"""The published composite scores, adapted to closed-loop episodes: nuPlan, PDMS (NAVSIM v1), EPDMS (NAVSIM v2).
+"""The published composite scores, adapted to closed-loop episodes: nuPlan, PDMS (NAVSIM v1), EPDMS (NAVSIM
+v2).
 
-Adaptations, for all three: an episode ends at its first contact; the expert of the same case stands for the logged
-human; a term that an episode cannot score (comfort below four samples, flicker below two plans) leaves the weighted
-mean instead of counting as 0 or 1. PDMS and EPDMS score open-loop proposals of 4 s; here the driven episode is
-scored as a whole, their time to collision looks 0, 0.3, 0.6 and 0.9 s ahead of every row, progress is the ratio to
-the expert. EPDMS has no traffic-light term here (a log carries no signal state), does not excuse what the human
-violated too, and averages extended comfort over successive plans. Scores are comparable between agents of
-simdrive, not with published tables.
+Adaptations, for all three: an episode ends at its first contact; the expert of the same case stands for the
+logged human; a term that an episode cannot score (comfort below four samples, flicker below two plans)
+leaves the weighted mean instead of counting as 0 or 1. PDMS and EPDMS score open-loop proposals of 4 s;
+here the driven episode is scored as a whole, their time to collision looks 0, 0.3, 0.6 and 0.9 s ahead of
+every row, progress is the ratio to the expert. EPDMS has no traffic-light term here (a log carries no
+signal state), does not excuse what the human violated too, and averages extended comfort over successive
+plans. Scores are comparable between agents of simdrive, not with published tables.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from simdrive.metrics.comfort import comfort_value
 from simdrive.metrics.criticality import conflict_tracks, ttc_bound_value
 from simdrive.metrics.flicker import extended_comfort_value
 from simdrive.metrics.progress import making_progress_value, ratio_value
-from simdrive.metrics.road import drivable_area_value, driving_direction_value, lane_keeping_value, speed_limit_value
+from simdrive.metrics.road import (
+    drivable_area_value,
+    driving_direction_value,
+    lane_keeping_value,
+    speed_limit_value,
+)
 from simdrive.metrics.trace import ego_known, meetings
 from simdrive.types import EndReason, EpisodeLog
 
@@ -98,5 +104,7 @@ def pdms(name: str = "pdms") -> Scored:
 
 
 def epdms(name: str = "epdms") -> Scored:
-    """Extended PDM score of NAVSIM v2: ``NC * DAC * DDC * (5 EP + 5 TTC + 2 LK + 2 HC + 2 EC) / 16``, adapted."""
+    """Extended PDM score of NAVSIM v2: ``NC * DAC * DDC * (5 EP + 5 TTC + 2 LK + 2 HC + 2 EC) / 16``,
+    adapted.
+    """
     return Scored(name, "", "higher", _epdms)

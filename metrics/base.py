@@ -1,4 +1,6 @@
-"""What all metrics share: the form of a metric, and intermediate results that several metrics need of one log."""
+"""What all metrics share: the form of a metric, and intermediate results that several metrics need of one
+log.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Scored:
 
 
 def percentile(values: Float, percent: float) -> float:
-    """Return the percentile of ``values [n]`` with linear interpolation, NaN for n = 0 (numpy's default rule)."""
+    """Return the percentile of ``values [n]`` with linear interpolation, NaN for n = 0 (numpy's default
+    rule).
+    """
     if not len(values):
         return math.nan
     ordered = np.sort(values)
@@ -54,8 +58,8 @@ def longest_run(flags: Bool) -> int:
 def per_log(function: Callable[[EpisodeLog], T]) -> Callable[[EpisodeLog], T]:
     """Remember the result for the newest log, so that metrics that need the same thing compute it once.
 
-    Logs are compared by identity (they are frozen and their arrays are never written), and the log is held while its
-    result is, so an address cannot be taken for another log's.
+    Logs are compared by identity (they are frozen and their arrays are never written), and the log is held
+    while its result is, so an address cannot be taken for another log's.
     """
     newest: list[tuple[EpisodeLog, T]] = []
 

@@ -1,7 +1,8 @@
 """Who hit whom and how hard: contacts, nuPlan's rules of fault, impact speed and ego delta-v.
 
-Fault follows nuPlan's order of tests (nuplan-devkit, no_ego_at_fault_collisions): stopped ego, stopped track, active
-rear, active front, active lateral. An episode ends at the ego's first contact, so each actor is touched once at most.
+Fault follows nuPlan's order of tests (nuplan-devkit, no_ego_at_fault_collisions): stopped ego, stopped
+track, active rear, active front, active lateral. An episode ends at the ego's first contact, so each actor
+is touched once at most.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Touch:
 
 
 def bearing_from_rear_axle(log: EpisodeLog, row: int, actor: int) -> float:
-    """Return the angle in [0, pi] between the ego's heading and the actor's centre, seen from the ego's rear axle."""
+    """Return the angle in [0, pi] between the ego's heading and the actor's centre, seen from the ego's
+    rear axle.
+    """
     heading = float(log.heading[row, 0])
     back = REAR_AXLE_SHARE * float(log.actors.length[0])
     dx = float(log.x[row, actor] - log.x[row, 0]) + back * math.cos(heading)
@@ -83,23 +86,40 @@ def _judge(log: EpisodeLog, row: int, actor: int, ego_mps: float, actor_mps: flo
 
 
 def _also_touched(log: EpisodeLog, row: int, actor: int) -> bool:
-    ego = [float(values[row, 0]) for values in (log.x, log.y, log.heading)]
-    other = [float(values[row, actor]) for values in (log.x, log.y, log.heading)]
-    length, width = log.actors.length, log.actors.width
+    x, y, heading, length, width = (
+        log.x[row],
+        log.y[row],
+        log.heading[row],
+        log.actors.length,
+        log.actors.width,
+    )
     return bool(log.present[row, actor]) and boxes_overlap(
-        *ego, float(length[0]), float(width[0]), *other, float(length[actor]), float(width[actor])
+        x[0],
+        y[0],
+        heading[0],
+        length[0],
+        width[0],
+        x[actor],
+        y[actor],
+        heading[actor],
+        length[actor],
+        width[actor],
     )
 
 
 @per_log
 def touches(log: EpisodeLog) -> tuple[Touch, ...]:
-    """Return everybody that the ego touched: the recorded contact first, then who overlaps it in the same instant."""
+    """Return everybody that the ego touched: the recorded contact first, then who overlaps it in the same
+    instant.
+    """
     contact = log.contact
     if contact is None:
         return ()
     row = int(np.searchsorted(log.t_us, contact.t_us, side="right")) - 1
     if row < 0:
-        raise ValueError(f"contact at {contact.t_us} us is earlier than the log, which starts at {log.t_us[:1]} us")
+        raise ValueError(
+            f"contact at {contact.t_us} us is earlier than the log, which starts at {log.t_us[:1]} us"
+        )
     found = [_judge(log, row, contact.actor, contact.ego_speed_mps, contact.actor_speed_mps)]
     for actor in range(1, log.x.shape[1]):
         if actor != contact.actor and _also_touched(log, row, actor):
@@ -108,7 +128,9 @@ def touches(log: EpisodeLog) -> tuple[Touch, ...]:
 
 
 def contacts(name: str = "contacts") -> Scored:
-    """How many actors the ego touched, at fault or not; the episode ends there, so it is rarely more than one."""
+    """How many actors the ego touched, at fault or not; the episode ends there, so it is rarely more than
+    one.
+    """
     return Scored(name, "actors", "lower", lambda log: float(len(touches(log))))
 
 
@@ -119,7 +141,9 @@ def contact(name: str = "contact") -> Scored:
 
 def vulnerable_contact(name: str = "vulnerable_contact") -> Scored:
     """Whether the ego touched a pedestrian or a cyclist, at fault or not."""
-    return Scored(name, "", "lower", lambda log: float(any(is_vulnerable(touch.shape) for touch in touches(log))))
+    return Scored(
+        name, "", "lower", lambda log: float(any(is_vulnerable(touch.shape) for touch in touches(log)))
+    )
 
 
 def at_fault_contact(name: str = "at_fault_contact") -> Scored:
@@ -128,7 +152,9 @@ def at_fault_contact(name: str = "at_fault_contact") -> Scored:
 
 
 def fault_rule(name: str = "fault_rule") -> Scored:
-    """Which rule (1 stopped ego .. 5 active lateral) decided about the first contact; unscored without one."""
+    """Which rule (1 stopped ego .. 5 active lateral) decided about the first contact; unscored without
+    one.
+    """
     return Scored(name, "", "none", lambda log: float(touches(log)[0].rule) if touches(log) else math.nan)
 
 
@@ -138,7 +164,9 @@ def impact_speed(name: str = "impact_speed_mps") -> Scored:
 
 
 def delta_v(name: str = "delta_v_mps", ego_mass_kg: float = 2000.0, other_mass_kg: float = 2000.0) -> Scored:
-    """Change of the ego's velocity in a plastic impact; nuPlan gives both bodies 2000 kg. Unscored without contact."""
+    """Change of the ego's velocity in a plastic impact; nuPlan gives both bodies 2000 kg. Unscored without
+    contact.
+    """
     share = other_mass_kg / (ego_mass_kg + other_mass_kg)
     return Scored(
         name, "m/s", "lower", lambda log: share * log.contact.impact_speed_mps if log.contact else math.nan

@@ -41,8 +41,11 @@ def inside_bounds(log: EpisodeLog) -> Bool | None:
     )
 
 
+@per_log
 def comfort_value(log: EpisodeLog) -> float:
-    """Return 1 if all samples are inside all six bounds, 0 if not, NaN for a trace of fewer than four samples."""
+    """Return 1 if all samples are inside all six bounds, 0 if not, NaN for a trace of fewer than four
+    samples.
+    """
     inside = inside_bounds(log)
     return math.nan if inside is None else float(inside.all())
 

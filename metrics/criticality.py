@@ -1,7 +1,7 @@
 """How close it came: time to collision of boxes, nuPlan's bound on it, needed deceleration, smallest gap.
 
-Everybody keeps velocity and heading (constant-velocity prediction), so on bends a vehicle in the opposite lane can
-count as a conflict for an instant; the same holds for nuPlan's metric.
+Everybody keeps velocity and heading (constant-velocity prediction), so on bends a vehicle in the opposite
+lane can count as a conflict for an instant; the same holds for nuPlan's metric.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _exposed(log: EpisodeLog, below_s: float) -> float:
     seen = _seen(log, MOVING_MPS)
     if not seen.any() or len(log.t_us) < 2 or not ego_known(log):
         return math.nan
-    short = (np.where(seen, meetings(log).times(), np.inf) <= below_s).any(axis=1)
+    short: Bool = np.min(np.where(seen, meetings(log).times(), np.inf), axis=1) <= below_s
     return float(np.sum(np.diff(log.t_us)[short[:-1]]) / 1e6)
 
 
@@ -63,9 +63,10 @@ def ttc_exposure(name: str = "ttc_exposure_s", below_s: float = 1.5) -> Scored:
 def conflict_tracks(log: EpisodeLog) -> Bool:
     """Return ``[T, V - 1]``: the tracks that nuPlan's time to collision looks at.
 
-    Tracks less than 30 degrees off the heading, seen from the rear axle, always; tracks up to 150 degrees only while
-    the ego is on several lanes, off the drivable area or in a junction; never those already touched (an episode ends
-    at its first contact, so the row of the contact itself is scored by fault instead).
+    Tracks less than 30 degrees off the heading, seen from the rear axle, always; tracks up to 150 degrees
+    only while the ego is on several lanes, off the drivable area or in a junction; never those already
+    touched (an episode ends at its first contact, so the row of the contact itself is scored by fault
+    instead).
     """
     heading = log.heading[:, :1]
     back = REAR_AXLE_SHARE * float(log.actors.length[0])
@@ -83,7 +84,9 @@ def conflict_tracks(log: EpisodeLog) -> Bool:
 
 @per_log
 def stepped_ttc(log: EpisodeLog) -> Float:
-    """Return nuPlan's time to collision ``[T]``: the first of 0.1, 0.2 .. 2.9 s at which boxes overlap, else inf."""
+    """Return nuPlan's time to collision ``[T]``: the first of 0.1, 0.2 .. 2.9 s at which boxes overlap,
+    else inf.
+    """
     met = meetings(log)
     with np.errstate(invalid="ignore"):
         when = np.maximum(np.ceil(met.first / STEP_S - 1e-9), 1.0) * STEP_S
@@ -93,7 +96,9 @@ def stepped_ttc(log: EpisodeLog) -> Float:
 
 
 def ttc_bound_value(log: EpisodeLog, bound_s: float = 0.95) -> float:
-    """Return 1 if nuPlan's time to collision stays above ``bound_s`` and no contact is the ego's fault, else 0."""
+    """Return 1 if nuPlan's time to collision stays above ``bound_s`` and no contact is the ego's fault,
+    else 0.
+    """
     if any(touch.at_fault for touch in touches(log)):
         return 0.0
     if not ego_known(log):
@@ -106,26 +111,39 @@ def ttc_within_bound(name: str = "ttc_within_bound", bound_s: float = 0.95) -> S
     return Scored(name, "", "higher", functools.partial(ttc_bound_value, bound_s=bound_s))
 
 
+@jit
+def _largest_need(seen: Bool, x: Float, y: Float, heading: Float, velocity: Float, times: Float) -> float:
+    worst = 0.0
+    for k in range(x.shape[0]):
+        cos, sin = math.cos(heading[k, 0]), math.sin(heading[k, 0])
+        for v in range(1, x.shape[1]):
+            if not seen[k, v - 1] or not 0.0 < times[k, v - 1] < math.inf:
+                continue
+            ahead = (x[k, v] - x[k, 0]) * cos + (y[k, v] - y[k, 0]) * sin
+            closing = (velocity[k, 0, 0] - velocity[k, v, 0]) * cos + (
+                velocity[k, 0, 1] - velocity[k, v, 1]
+            ) * sin
+            if ahead > 0.0 and closing > 0.0:
+                worst = max(worst, closing / (2.0 * times[k, v - 1]))
+    return worst
+
+
 def _max_drac(log: EpisodeLog, cap_mps2: float) -> float:
     seen = _seen(log, MOVING_MPS)
     if not seen.any() or not ego_known(log):
         return math.nan
-    cos, sin = np.cos(log.heading[:, :1]), np.sin(log.heading[:, :1])
-    velocity = velocities(log)
-    closing = (velocity[:, :1, 0] - velocity[:, 1:, 0]) * cos + (velocity[:, :1, 1] - velocity[:, 1:, 1]) * sin
-    ahead = (log.x[:, 1:] - log.x[:, :1]) * cos + (log.y[:, 1:] - log.y[:, :1]) * sin > 0.0
-    times = meetings(log).times()
-    counted = seen & ahead & (closing > 0.0) & (times > 0.0)
-    needed = np.divide(closing, 2.0 * times, out=np.zeros_like(times), where=counted)
-    return float(min(needed.max(), cap_mps2))
+    return min(
+        _largest_need(seen, log.x, log.y, log.heading, velocities(log), meetings(log).times()), cap_mps2
+    )
 
 
 def max_drac(name: str = "max_drac_mps2", cap_mps2: float = 20.0) -> Scored:
     """Largest deceleration rate to avoid a crash (DRAC), over everybody ahead on a collision course.
 
-    Closing speed along the ego's heading over twice the time to collision: behind a leader this is the textbook
-    ``dv^2 / (2 gap)``, before a crossing road user the deceleration that stops short of its path. At most
-    ``cap_mps2``, which no tyre delivers; above 3.35 counts as critical. Unscored if nobody was there.
+    Closing speed along the ego's heading over twice the time to collision: behind a leader this is the
+    textbook ``dv^2 / (2 gap)``, before a crossing road user the deceleration that stops short of its path.
+    At most ``cap_mps2``, which no tyre delivers; above 3.35 counts as critical. Unscored if nobody was
+    there.
     """
     return Scored(name, "m/s2", "lower", functools.partial(_max_drac, cap_mps2=cap_mps2))
 

@@ -28,13 +28,15 @@ def _failure(log: EpisodeLog, least_progress: float) -> float:
 def failure(name: str = "failure", least_progress: float = 0.8) -> Scored:
     """At-fault contact, or leaving the road, or progress below ``least_progress`` of the expert's.
 
-    Scored in avoidable cases only, and not where a crash among others blocked the ego. A contact that is not the
-    ego's fault ends the episode too, so it counts where it leaves the progress short: standing still to be hit does
-    not pay. Unscored where only the progress could tell and the expert's is unknown.
+    Scored in avoidable cases only, and not where a crash among others blocked the ego. A contact that is
+    not the ego's fault ends the episode too, so it counts where it leaves the progress short: standing
+    still to be hit does not pay. Unscored where only the progress could tell and the expert's is unknown.
     """
     return Scored(name, "", "lower", functools.partial(_failure, least_progress=least_progress))
 
 
 def low_progress(name: str = "low_progress", least_progress: float = 0.8) -> Scored:
-    """Whether the progress is below ``least_progress`` of the expert's; unscored if the expert's is unknown."""
+    """Whether the progress is below ``least_progress`` of the expert's; unscored if the expert's is
+    unknown.
+    """
     return Scored(name, "", "lower", functools.partial(_low_progress, least=least_progress))

@@ -1,4 +1,6 @@
-"""Score one episode with a set of metrics; a metric that raises is recorded, never swallowed, and stops no other."""
+"""Score one episode with a set of metrics; a metric that raises is recorded, never swallowed, and stops no
+other.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Evaluation:
 
 
 def evaluate(log: EpisodeLog, metrics: Sequence[Metric]) -> Evaluation:
-    """Return the values of ``metrics`` for one episode, in the given order, with the failures of metrics beside them."""
+    """Return the values of ``metrics`` for one episode, in the given order, with the failures of metrics
+    beside them.
+    """
     values: dict[str, MetricValue] = {}
     errors: dict[str, str] = {}
     for metric in metrics:
@@ -37,13 +41,16 @@ def evaluate(log: EpisodeLog, metrics: Sequence[Metric]) -> Evaluation:
 
 
 def load_metrics(names: Iterable[str] = ()) -> tuple[Metric, ...]:
-    """Build the metrics of ``configs/metric`` by name (or yaml path); without names, all of them in sorted order.
+    """Build the metrics of ``configs/metric`` by name (or yaml path); without names, all of them in sorted
+    order.
 
     Raises:
         UnknownNameError: if a name is not in the group.
         ParameterError: if two entries build metrics of the same name.
     """
-    metrics: tuple[Metric, ...] = tuple(build("metric", name) for name in (tuple(names) or config_names("metric")))
+    metrics: tuple[Metric, ...] = tuple(
+        build("metric", name) for name in (tuple(names) or config_names("metric"))
+    )
     seen: set[str] = set()
     for metric in metrics:
         if metric.name in seen:

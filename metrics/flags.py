@@ -1,4 +1,6 @@
-"""Facts of an episode that qualify its other numbers: cold start, saturated plans, safety brake, stuck, blocked."""
+"""Facts of an episode that qualify its other numbers: cold start, saturated plans, safety brake, stuck,
+blocked.
+"""
 
 from __future__ import annotations
 

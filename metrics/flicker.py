@@ -1,7 +1,8 @@
 """How much successive plans contradict each other: what stale and coarsely quantised answers degrade first.
 
-EPDMS of NAVSIM v2 compares two successive trajectories over the time they share (two-frame extended comfort). Here
-the published plans themselves are compared, at the same instants of simulated time, without a simulated tracker.
+EPDMS of NAVSIM v2 compares two successive trajectories over the time they share (two-frame extended
+comfort). Here the published plans themselves are compared, at the same instants of simulated time, without
+a simulated tracker.
 """
 
 from __future__ import annotations
@@ -23,8 +24,19 @@ MAX_ACCELERATION, MAX_JERK, MAX_YAW_RATE, MAX_YAW_ACCELERATION = 0.7, 0.5, 0.1, 
 
 
 @jit
+def _near(angle: float, other: float) -> float:
+    """Return ``angle`` turned by whole turns so that it is within half a turn of ``other``."""
+    turn = angle - other
+    if -math.pi <= turn < math.pi:
+        return angle
+    return other + (turn + math.pi) % (2.0 * math.pi) - math.pi
+
+
+@jit
 def _resample(plan: Float, shift_s: float, out: Float) -> int:
-    """Write x, y, heading, speed of a plan at ``shift_s + 0.1 k`` into ``out [4, LONGEST]``; return how many k fit."""
+    """Write x, y, heading, speed of a plan at ``shift_s + 0.1 k`` into ``out [4, LONGEST]``; return how
+    many k fit.
+    """
     count = len(plan)
     while count > 0 and math.isnan(plan[count - 1, 0]):
         count -= 1
@@ -37,14 +49,12 @@ def _resample(plan: Float, shift_s: float, out: Float) -> int:
             segment += 1
         span = plan[segment + 1, 0] - plan[segment, 0]
         share = min(max((t - plan[segment, 0]) / span, 0.0), 1.0) if span > 0.0 else 0.0
-        for column in range(4):
+        for column in (0, 1, 3):
             low, high = plan[segment, column + 1], plan[segment + 1, column + 1]
-            if column == 2:  # headings may be wrapped
-                low = turned + (low - turned + math.pi) % (2.0 * math.pi) - math.pi
-                high = low + (high - low + math.pi) % (2.0 * math.pi) - math.pi
-                turned = low
             out[column, k] = low + share * (high - low)
-    return out.shape[1]
+        turned = _near(plan[segment, 3], turned)
+        out[2, k] = turned + share * (_near(plan[segment + 1, 3], turned) - turned)
+    return int(out.shape[1])
 
 
 @jit
@@ -64,7 +74,9 @@ def _answered(requests: RequestLog) -> tuple[Float, Long]:
 
 @per_log
 def _pairs(log: EpisodeLog) -> tuple[Float, Float, Long]:
-    """Return successive plans at shared instants ``[pairs, 4, LONGEST]`` (earlier, later) and the shared samples."""
+    """Return successive plans at shared instants ``[pairs, 4, LONGEST]`` (earlier, later) and the shared
+    samples.
+    """
     plans, t_obs_us = _answered(log.requests)
     count = max(len(plans) - 1, 0)
     old, new = np.zeros((count, 4, LONGEST)), np.zeros((count, 4, LONGEST))
@@ -76,7 +88,9 @@ def _pairs(log: EpisodeLog) -> tuple[Float, Float, Long]:
 
 @jit
 def _accelerations(plans: Float, samples: int) -> Float:
-    """Return the length of the acceleration vector ``[pairs, samples]`` of plans ``[pairs, 4, >= samples]``."""
+    """Return the length of the acceleration vector ``[pairs, samples]`` of plans ``[pairs, 4, >=
+    samples]``.
+    """
     out = np.empty((len(plans), samples))
     for pair in range(len(plans)):
         heading, speed = plans[pair, 2], plans[pair, 3]
@@ -109,11 +123,12 @@ def _passes(old: Float, new: Float, samples: int) -> Float:
 
 @per_log
 def extended_comfort_value(log: EpisodeLog) -> float:
-    """Return the share of successive plans whose RMS differences stay inside all four limits; NaN without a pair."""
+    """Return the share of successive plans whose RMS differences stay inside all four limits; NaN without a
+    pair.
+    """
     old, new, samples = _pairs(log)
     passed = [
-        _passes(old[samples == n], new[samples == n], int(n))
-        for n in np.unique(samples[samples >= SHORTEST])
+        _passes(old[samples == n], new[samples == n], int(n)) for n in np.unique(samples[samples >= SHORTEST])
     ]
     return float(np.mean(np.concatenate(passed))) if passed else math.nan
 
@@ -129,10 +144,14 @@ def _distance(log: EpisodeLog) -> float:
 
 
 def extended_comfort(name: str = "extended_comfort") -> Scored:
-    """NAVSIM's two-frame extended comfort, averaged over successive plans; unscored with fewer than two plans."""
+    """NAVSIM's two-frame extended comfort, averaged over successive plans; unscored with fewer than two
+    plans.
+    """
     return Scored(name, "", "higher", extended_comfort_value)
 
 
 def plan_flicker(name: str = "plan_flicker_m") -> Scored:
-    """Mean over successive plans of the RMS distance between the positions they promise for the same instants."""
+    """Mean over successive plans of the RMS distance between the positions they promise for the same
+    instants.
+    """
     return Scored(name, "m", "lower", _distance)

@@ -1,4 +1,6 @@
-"""How jerky the ride is: root mean square, 95th percentile and maximum of the smoothed jerk, along and across."""
+"""How jerky the ride is: root mean square, 95th percentile and maximum of the smoothed jerk, along and
+across.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def _score(log: EpisodeLog, axis: str, statistic: str) -> float:
     return _STATISTICS[statistic](found.longitudinal_jerk if axis == "longitudinal" else found.lateral_jerk)
 
 
-def jerk(axis: Literal["longitudinal", "lateral"], statistic: Literal["rms", "p95", "max"], name: str = "") -> Scored:
+def jerk(
+    axis: Literal["longitudinal", "lateral"], statistic: Literal["rms", "p95", "max"], name: str = ""
+) -> Scored:
     """Return a statistic of the absolute jerk, smoothed as nuPlan does; unscored below four samples.
 
     Raises:

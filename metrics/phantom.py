@@ -18,7 +18,9 @@ def hazard_free(log: EpisodeLog) -> bool:
 
 
 def road_ahead_clear(log: EpisodeLog, reach_m: float, margin_m: float = 0.5) -> Bool:
-    """Return ``[T]``: nobody's box reaches into the strip before the ego, as wide as it plus a margin on both sides."""
+    """Return ``[T]``: nobody's box reaches into the strip before the ego, as wide as it plus a margin on
+    both sides.
+    """
     cos, sin = np.cos(log.heading[:, :1]), np.sin(log.heading[:, :1])
     dx, dy = log.x[:, 1:] - log.x[:, :1], log.y[:, 1:] - log.y[:, :1]
     along, across = dx * cos + dy * sin, dy * cos - dx * sin

@@ -1,7 +1,9 @@
-"""Savitzky-Golay filters as nuPlan uses them: polynomial edges, even windows, windows clipped to short traces.
+"""Savitzky-Golay filters as nuPlan uses them: polynomial edges, even windows, windows clipped to short
+traces.
 
-Same result as ``scipy.signal.savgol_filter(mode="interp")``; written as one serial kernel with cached weights because
-an evaluation filters thousands of short traces, and because a serial sum gives the same bits on every machine.
+Same result as ``scipy.signal.savgol_filter(mode="interp")``; written as one serial kernel with cached
+weights because an evaluation filters thousands of short traces, and because a serial sum gives the same
+bits on every machine.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from simdrive.types import Float
 
 @functools.lru_cache(maxsize=512)
 def _weights(window: int, order: int, derivative: int, step_s: float) -> tuple[Float, Float, Float]:
-    """Return the weights of the interior (``[window]``), of the first and of the last rows (``[half, window]``)."""
+    """Return the weights of the interior (``[window]``), of the first and of the last rows (``[half,
+    window]``).
+    """
 
-    def at(position: float | None) -> Float:
+    def at(position: int | None) -> Float:
         found = savgol_coeffs(window, order, deriv=derivative, delta=step_s, pos=position, use="dot")
         return np.ascontiguousarray(found, dtype=np.float64)
 

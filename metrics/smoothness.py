@@ -1,4 +1,5 @@
-"""Smoothness of one discrete movement: SPARC and log dimensionless jerk, applied to the strongest braking event.
+"""Smoothness of one discrete movement: SPARC and log dimensionless jerk, applied to the strongest braking
+event.
 
 Both measures are for movements that start and end at a baseline, never for a whole cruise. Definitions after
 Balasubramanian et al., "On the analysis of movement smoothness", J. NeuroEng. Rehabil. 2015.
@@ -19,7 +20,9 @@ SHORTEST = 8  # samples of a movement
 
 
 def sparc(speed: Float, rate_hz: float, cutoff_hz: float = 10.0, floor: float = 0.05) -> float:
-    """Return the spectral arc length of a movement's speed profile ``[n]`` (negative; nearer 0 is smoother)."""
+    """Return the spectral arc length of a movement's speed profile ``[n]`` (negative; nearer 0 is
+    smoother).
+    """
     padded = 2 ** (math.ceil(math.log2(len(speed))) + 4)
     step_hz = rate_hz / padded
     magnitude = np.abs(np.fft.fft(speed, padded))
@@ -46,7 +49,9 @@ def log_dimensionless_jerk(speed: Float, rate_hz: float) -> float:
 
 
 def braking_event(speed: Float, least_drop_mps: float) -> Float | None:
-    """Return ``v0 - v`` over the largest fall of the speed ``[N]``, None if it is short or smaller than asked."""
+    """Return ``v0 - v`` over the largest fall of the speed ``[N]``, None if it is short or smaller than
+    asked.
+    """
     drop = np.maximum.accumulate(speed) - speed
     end = int(np.argmax(drop))
     if drop[end] < least_drop_mps:
@@ -62,11 +67,15 @@ def _of_braking(log: EpisodeLog, spectral: bool, least_drop_mps: float) -> float
     if event is None:
         return math.nan
     rate_hz = 1.0 / STEP_S
-    return sparc(event, rate_hz, cutoff_hz=0.5 * rate_hz) if spectral else log_dimensionless_jerk(event, rate_hz)
+    return (
+        sparc(event, rate_hz, cutoff_hz=0.5 * rate_hz) if spectral else log_dimensionless_jerk(event, rate_hz)
+    )
 
 
 def braking_sparc(name: str = "braking_sparc", least_drop_mps: float = 3.0) -> Scored:
-    """Spectral arc length of the strongest braking event; unscored if the speed never fell by ``least_drop_mps``."""
+    """Spectral arc length of the strongest braking event; unscored if the speed never fell by
+    ``least_drop_mps``.
+    """
     return Scored(
         name, "", "higher", functools.partial(_of_braking, spectral=True, least_drop_mps=least_drop_mps)
     )

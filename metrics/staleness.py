@@ -1,4 +1,6 @@
-"""How old the plans were that drove the car: age at actuation, age in use, metres driven blind, frames dropped."""
+"""How old the plans were that drove the car: age at actuation, age in use, metres driven blind, frames
+dropped.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def age_at_actuation(percent: float, name: str) -> Scored:
 
 
 def age_in_use(percent: float, name: str) -> Scored:
-    """Percentile over the episode of the age of the plan in use (about twice the compute time at its worst)."""
+    """Percentile over the episode of the age of the plan in use (about twice the compute time at its
+    worst).
+    """
     return Scored(name, "ms", "lower", functools.partial(_in_use_ms, percent=_check_percent(percent)))
 
 

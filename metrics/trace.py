@@ -1,4 +1,6 @@
-"""What many metrics read of a log: the ego's smoothed signals at 10 Hz, everybody's velocity, and when boxes meet."""
+"""What many metrics read of a log: the ego's smoothed signals at 10 Hz, everybody's velocity, and when
+boxes meet.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ class Signals:
 
 
 def _uniform_rows(t_us: Long) -> int:
-    """Return how many leading rows lie on the 10 Hz grid: all, or all but a shorter last one; -1 if others are off."""
+    """Return how many leading rows lie on the 10 Hz grid: all, or all but a shorter last one; -1 if others
+    are off.
+    """
     steps = np.diff(t_us)
     if len(steps) and steps[-1] != FRAME_PERIOD_US:
         steps = steps[:-1]
@@ -67,8 +71,8 @@ def _uniform_rows(t_us: Long) -> int:
 def uniform(log: EpisodeLog, *columns: Float) -> list[Float]:
     """Return ``[T]`` columns on the 10 Hz grid that starts with the first row.
 
-    Filters and bounds are defined in samples of 0.1 s. A last row that is no full step later is left out; any other
-    spacing is interpolated linearly.
+    Filters and bounds are defined in samples of 0.1 s. A last row that is no full step later is left out;
+    any other spacing is interpolated linearly.
     """
     rows = _uniform_rows(log.t_us)
     if rows >= 0:
@@ -81,8 +85,8 @@ def uniform(log: EpisodeLog, *columns: Float) -> list[Float]:
 def signals(log: EpisodeLog) -> Signals | None:
     """Return the smoothed signals of the ego, None if the trace is not finite or has fewer than four samples.
 
-    Windows, polynomial orders and order of operations are nuPlan's; its lateral acceleration is measured, here it is
-    speed times yaw rate.
+    Windows, polynomial orders and order of operations are nuPlan's; its lateral acceleration is measured,
+    here it is speed times yaw rate.
     """
     if not ego_known(log) or not np.isfinite(log.acceleration[:, 0]).all():
         return None
@@ -110,7 +114,9 @@ def _smooth(speed: Float, heading: Float, along: Float) -> Signals:
 
 
 @jit
-def _velocities(t_us: Long, present: Bool, x: Float, y: Float, heading: Float, speed: Float, out: Float) -> None:
+def _velocities(
+    t_us: Long, present: Bool, x: Float, y: Float, heading: Float, speed: Float, out: Float
+) -> None:
     rows, count = x.shape
     for k in range(rows):
         for v in range(count):
@@ -133,7 +139,8 @@ def _velocities(t_us: Long, present: Bool, x: Float, y: Float, heading: Float, s
 def velocities(log: EpisodeLog) -> Float:
     """Return everybody's velocity ``[T, V, 2]`` in the world frame, m/s; 0 where absent.
 
-    Along the heading it is the logged speed; across it, where a log has no speed, the drift since the last row.
+    Along the heading it is the logged speed; across it, where a log has no speed, the drift since the last
+    row.
     """
     out = np.zeros((*log.x.shape, 2))
     _velocities(log.t_us, log.present, log.x, log.y, log.heading, log.speed, out)
@@ -142,7 +149,14 @@ def velocities(log: EpisodeLog) -> Float:
 
 @jit
 def _meetings(
-    present: Bool, x: Float, y: Float, heading: Float, velocity: Float, length: Float, width: Float, out: Float
+    present: Bool,
+    x: Float,
+    y: Float,
+    heading: Float,
+    velocity: Float,
+    length: Float,
+    width: Float,
+    out: Float,
 ) -> None:
     rows, count = x.shape
     for k in range(rows):
@@ -168,7 +182,9 @@ def _meetings(
 
 @dataclass(frozen=True)
 class Meetings:
-    """When the ego's box would overlap each other actor's, ``[T, V - 1]``, s from the row; inf / -inf = never."""
+    """When the ego's box would overlap each other actor's, ``[T, V - 1]``, s from the row; inf / -inf =
+    never.
+    """
 
     first: Float
     last: Float
@@ -180,7 +196,9 @@ class Meetings:
 
 @per_log
 def meetings(log: EpisodeLog) -> Meetings:
-    """Return the overlap times of all rows if everybody kept velocity and heading (closed form, see geometry)."""
+    """Return the overlap times of all rows if everybody kept velocity and heading (closed form, see
+    geometry).
+    """
     rows, count = log.x.shape
     out = np.empty((2, rows, max(count - 1, 0)))
     out[0], out[1] = np.inf, -np.inf

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from simdrive.scenarios.cast import Generator, Span, on_lane, standing
+from simdrive.scenarios.cast import Generator, Span, anywhere, draw_size, on_lane, standing
 from simdrive.scenarios.roads import (
     HIGHWAY_LIMIT_MPS,
     RURAL_LIMIT_MPS,
@@ -22,7 +22,6 @@ from simdrive.sim.spec import LaneIndex, Lighting
 from simdrive.sim.state import Shape
 
 PAVEMENT_M = 2.6
-_CAR_LENGTH_M = 5.2  # room that a parked car takes with its gap
 
 
 def pick(rng: Generator, values: tuple[str, ...]) -> str:
@@ -86,32 +85,24 @@ def pavement(stage: Stage, lane: LaneIndex, span: Span, offset_m: float, width_m
     stage.walkable.extend(stage.road.strip(lane, span, (offset_m, offset_m + width_m)))
 
 
+def park(stage: Stage, rng: Generator, lane: LaneIndex, s_m: float, inner_m: float, shape: Shape) -> int:
+    """Park a vehicle with its near side ``inner_m`` to the right of the lane centre; return its index."""
+    size = draw_size(rng, shape)
+    pose = stage.road.pose(lane, s_m, inner_m + 0.5 * size["width_m"])
+    return stage.add(standing(rng, "parked", shape, pose, **size))
+
+
 def parked_row(
     stage: Stage, rng: Generator, lane: LaneIndex, span: Span, inner_m: float, share: float = 0.8
-) -> list[int]:
-    """Park cars to the right of a lane, their near sides ``inner_m`` from its centre; return their indices."""
-    found = []
-    s = span[0] + float(rng.uniform(0.0, 2.0))
-    while s + _CAR_LENGTH_M < span[1]:
+) -> None:
+    """Park cars and vans along the right of a lane, their near sides ``inner_m`` from its centre."""
+    s = span[0] + float(rng.uniform(2.0, 4.0))
+    while s + 2.5 < span[1]:
         shape = Shape.VAN if rng.random() < 0.15 else Shape.CAR
-        wobble, taken = float(rng.uniform(0.0, 0.15)), rng.random() < share
-        car = on_lane(rng, "parked", shape, lane, 0.0)
-        if taken:
-            found.append(park(stage, lane, s + 0.5 * car.length_m, inner_m + wobble, shape, rng))
-        s += car.length_m + float(rng.uniform(0.7, 1.6))
-    return found
-
-
-def park(stage: Stage, lane: LaneIndex, s_m: float, inner_m: float, shape: Shape, rng: Generator) -> int:
-    """Park one vehicle with its near side ``inner_m`` to the right of the lane centre; return its index."""
-    car = standing(rng, "parked", shape, (0.0, 0.0, 0.0))
-    x, y, heading = stage.road.pose(lane, s_m, inner_m + 0.5 * car.width_m)
-    return stage.add(
-        standing(
-            rng, "parked", shape, (x, y, heading),
-            length_m=car.length_m, width_m=car.width_m, height_m=car.height_m,
-        )
-    )  # fmt: skip
+        wobble, step = float(rng.uniform(0.0, 0.15)), float(rng.uniform(5.6, 6.8))
+        if rng.random() < share:
+            park(stage, rng, lane, s, inner_m + wobble, shape)
+        s += step + (1.0 if shape == Shape.VAN else 0.0)
 
 
 def buildings(
@@ -135,17 +126,13 @@ def walkers(
 ) -> None:
     """Let up to ``most`` people walk along a pavement ``r_m`` to the right of a lane, forwards or backwards."""
     for _ in range(int(rng.integers(0, most + 1))):
-        s, speed = float(rng.uniform(*span)), float(rng.uniform(0.7, 1.6))
+        s, speed = float(rng.uniform(*span)), float(rng.uniform(0.6, 1.4))
         offset = r_m + float(rng.uniform(-0.5, 0.5))
-        turned = math.pi if against else 0.0
-        walker = on_lane(rng, "walker", Shape.PEDESTRIAN, lane, s, speed, r_m=offset)
-        if against:
+        if against:  # paths along lanes lead forwards only
             x, y, heading = stage.road.pose(lane, s, offset)
-            walker = on_lane(
-                rng, "walker", Shape.PEDESTRIAN, lane, s, 0.0, r_m=offset, heading_rad=turned
-            )
-            del x, y, heading
-        stage.add(walker)
+            stage.add(anywhere(rng, "walker", Shape.PEDESTRIAN, (x, y, heading + math.pi), speed))
+        else:
+            stage.add(on_lane(rng, "walker", Shape.PEDESTRIAN, lane, s, speed, r_m=offset))
 
 
 def rectangle(x_m: Span, y_m: Span) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -22,12 +22,17 @@ def wrap_angle(angle: Float) -> Float:
 
 
 def box_corners(x: Float, y: Float, heading: Float, length: Float, width: Float) -> Float:
-    """Return the corners ``[..., 4, 2]`` (rear left, rear right, front right, front left) of boxes of shape ``[...]``."""
+    """Return the corners ``[..., 4, 2]`` (rear left, rear right, front right, front left) of boxes of shape
+    ``[...]``.
+    """
     along = np.array([-0.5, -0.5, 0.5, 0.5]) * np.asarray(length)[..., None]
     across = np.array([-0.5, 0.5, 0.5, -0.5]) * np.asarray(width)[..., None]
     cos, sin = np.cos(heading)[..., None], np.sin(heading)[..., None]
     corners: Float = np.stack(
-        [np.asarray(x)[..., None] + along * cos - across * sin, np.asarray(y)[..., None] + along * sin + across * cos],
+        [
+            np.asarray(x)[..., None] + along * cos - across * sin,
+            np.asarray(y)[..., None] + along * sin + across * cos,
+        ],
         axis=-1,
     )
     return corners
@@ -35,7 +40,16 @@ def box_corners(x: Float, y: Float, heading: Float, length: Float, width: Float)
 
 @jit
 def boxes_overlap(
-    xa: float, ya: float, ha: float, la: float, wa: float, xb: float, yb: float, hb: float, lb: float, wb: float
+    xa: float,
+    ya: float,
+    ha: float,
+    la: float,
+    wa: float,
+    xb: float,
+    yb: float,
+    hb: float,
+    lb: float,
+    wb: float,
 ) -> bool:
     """Return whether two boxes share at least a boundary point (separating axes, exact up to rounding)."""
     dx, dy = xb - xa, yb - ya
@@ -84,23 +98,32 @@ def swept_overlap(
     vxb: float,
     vyb: float,
 ) -> tuple[float, float]:
-    """Return (first, last) time in s at which two boxes overlap when each keeps its velocity (m/s) and heading.
+    """Return (first, last) time in s at which two boxes overlap when each keeps its velocity (m/s) and
+    heading.
 
-    Two convex boxes overlap at a time exactly when their shadows do on each of the four side directions. Along one
-    direction that is one interval of time, so the answer is the intersection of four intervals, in closed form.
-    Times may be negative; without any overlap the answer is (inf, -inf).
+    Two convex boxes overlap at a time exactly when their shadows do on each of the four side directions.
+    Along one direction that is one interval of time, so the answer is the intersection of four intervals,
+    in closed form. Times may be negative; without any overlap the answer is (inf, -inf).
     """
     dx, dy, vx, vy = xb - xa, yb - ya, vxb - vxa, vyb - vya
     cos_a, sin_a, cos_b, sin_b = math.cos(ha), math.sin(ha), math.cos(hb), math.sin(hb)
     cos_d = abs(cos_a * cos_b + sin_a * sin_b)
     sin_d = abs(cos_a * sin_b - sin_a * cos_b)
     hla, hwa, hlb, hwb = 0.5 * la, 0.5 * wa, 0.5 * lb, 0.5 * wb
-    first, last = _axis_interval(dx * cos_a + dy * sin_a, vx * cos_a + vy * sin_a, hla + hlb * cos_d + hwb * sin_d)
-    start, end = _axis_interval(dy * cos_a - dx * sin_a, vy * cos_a - vx * sin_a, hwa + hlb * sin_d + hwb * cos_d)
+    first, last = _axis_interval(
+        dx * cos_a + dy * sin_a, vx * cos_a + vy * sin_a, hla + hlb * cos_d + hwb * sin_d
+    )
+    start, end = _axis_interval(
+        dy * cos_a - dx * sin_a, vy * cos_a - vx * sin_a, hwa + hlb * sin_d + hwb * cos_d
+    )
     first, last = max(first, start), min(last, end)
-    start, end = _axis_interval(dx * cos_b + dy * sin_b, vx * cos_b + vy * sin_b, hlb + hla * cos_d + hwa * sin_d)
+    start, end = _axis_interval(
+        dx * cos_b + dy * sin_b, vx * cos_b + vy * sin_b, hlb + hla * cos_d + hwa * sin_d
+    )
     first, last = max(first, start), min(last, end)
-    start, end = _axis_interval(dy * cos_b - dx * sin_b, vy * cos_b - vx * sin_b, hwb + hla * sin_d + hwa * cos_d)
+    start, end = _axis_interval(
+        dy * cos_b - dx * sin_b, vy * cos_b - vx * sin_b, hwb + hla * sin_d + hwa * cos_d
+    )
     first, last = max(first, start), min(last, end)
     if first > last:
         return math.inf, -math.inf
@@ -111,7 +134,9 @@ def swept_overlap(
 def segment_hits_box(
     x0: float, y0: float, x1: float, y1: float, xb: float, yb: float, hb: float, lb: float, wb: float
 ) -> bool:
-    """Return whether the segment (x0, y0)-(x1, y1) and a box share a point (clipping in the frame of the box)."""
+    """Return whether the segment (x0, y0)-(x1, y1) and a box share a point (clipping in the frame of the
+    box).
+    """
     cos_b, sin_b = math.cos(hb), math.sin(hb)
     px, py = (x0 - xb) * cos_b + (y0 - yb) * sin_b, (y0 - yb) * cos_b - (x0 - xb) * sin_b
     qx, qy = (x1 - xb) * cos_b + (y1 - yb) * sin_b, (y1 - yb) * cos_b - (x1 - xb) * sin_b
@@ -129,7 +154,16 @@ def _distance_to_box(px: float, py: float, half_length: float, half_width: float
 
 @jit
 def box_distance(
-    xa: float, ya: float, ha: float, la: float, wa: float, xb: float, yb: float, hb: float, lb: float, wb: float
+    xa: float,
+    ya: float,
+    ha: float,
+    la: float,
+    wa: float,
+    xb: float,
+    yb: float,
+    hb: float,
+    lb: float,
+    wb: float,
 ) -> float:
     """Return the smallest distance in m between two boxes, 0 where they overlap.
 

@@ -36,6 +36,12 @@ def compose_config(primary: str, words: Sequence[str]) -> dict[str, Any]:
     return {str(key): value for key, value in config.items()}
 
 
+def chosen(group: str, words: Sequence[str], default: str) -> str:
+    """Return the option of a config group that the words choose."""
+    picks = [word.partition("=")[2] for word in words if word.partition("=")[0].lstrip("+") == group]
+    return picks[-1] if picks else default
+
+
 def _check_words(primary: str, words: Sequence[str]) -> None:
     for word in words:
         key, sign, _ = word.partition("=")

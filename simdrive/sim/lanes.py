@@ -7,6 +7,13 @@ A lane is a row of ``RoadTables``. Columns of ``lane_geometry`` by kind (``lane_
 - poly (3): number of pose rows, of knot rows and of width rows, in this order from ``lane_point_start``.
   Pose: s, x, y, normal x, y, heading. Knot: arc length, x, y. Width: width (none = constant width).
 
+Columns for every kind: 10 length, 11 width, 12 speed limit (NaN = none), 13 half width plus 1 m. Columns of
+``lane_codes``: kind, lane id, forbidden, first point row, link start, link end, priority, and, counted within the
+map, the road, its first lane and the lane after its last.
+
+The functions named ``table_*`` take these two arrays, the point table and the rounding of dot products; the others
+take ``RoadTables``. Inside kernels prefer the former: numba compiles calls with few arrays much faster.
+
 Lane coordinates: s along the lane, m; r to the right of it, m. Headings in radians, world frame.
 """
 
@@ -17,56 +24,52 @@ import math
 
 from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import dot2, norm2, wrap_to_pi
-from simdrive.sim.state import RoadTables
+from simdrive.sim.state import Float, Int, RoadTables
 
 STRAIGHT, SINE, CIRCULAR, POLY = 0, 1, 2, 3
+LENGTH, WIDTH, SPEED_LIMIT, REACH = 10, 11, 12, 13  # columns of lane_geometry
+KIND, LANE_ID, FORBIDDEN, POINT_START, LINK_START, LINK_END, PRIORITY, ROAD, ROAD_FIRST, ROAD_LAST = range(10)
 VEHICLE_LENGTH_M = 5.0  # AbstractLane.VEHICLE_LENGTH: how far a lane reaches beyond its ends
+NEIGHBOUR_MARGIN_M = 1.0  # Road.neighbour_vehicles: margin of on_lane
 _QUARTER_TURN = math.pi / 2
 
 
 @jit_inline
-def straight_local(roads: RoadTables, lane: int, x: float, y: float) -> tuple[float, float]:
+def table_straight(lanes: Float, fused: bool, lane: int, x: float, y: float) -> tuple[float, float]:
     """Return (s, r) relative to the axis of a straight or sine lane."""
-    geometry = roads.lane_geometry
-    fused = roads.fused_dot[0]
-    dx, dy = x - geometry[lane, 0], y - geometry[lane, 1]
-    s = dot2(fused, dx, dy, geometry[lane, 2], geometry[lane, 3])
-    return s, dot2(fused, dx, dy, geometry[lane, 4], geometry[lane, 5])
+    dx, dy = x - lanes[lane, 0], y - lanes[lane, 1]
+    s = dot2(fused, dx, dy, lanes[lane, 2], lanes[lane, 3])
+    return s, dot2(fused, dx, dy, lanes[lane, 4], lanes[lane, 5])
 
 
 @jit_inline
-def sine_offset(roads: RoadTables, lane: int, s: float) -> float:
+def table_sine_offset(lanes: Float, lane: int, s: float) -> float:
     """Return the lateral offset of a sine lane from its axis, m."""
-    geometry = roads.lane_geometry
-    return geometry[lane, 7] * math.sin(geometry[lane, 8] * s + geometry[lane, 9])
+    return lanes[lane, 7] * math.sin(lanes[lane, 8] * s + lanes[lane, 9])
 
 
 @jit_inline
-def circular_lateral(roads: RoadTables, lane: int, x: float, y: float) -> float:
+def table_circular_r(lanes: Float, fused: bool, lane: int, x: float, y: float) -> float:
     """Return r alone: it needs no arc tangent."""
-    geometry = roads.lane_geometry
-    distance = norm2(roads.fused_dot[0], x - geometry[lane, 0], y - geometry[lane, 1])
-    return geometry[lane, 4] * (geometry[lane, 2] - distance)
+    return lanes[lane, 4] * (lanes[lane, 2] - norm2(fused, x - lanes[lane, 0], y - lanes[lane, 1]))
 
 
 @jit_inline
-def circular_longitudinal(roads: RoadTables, lane: int, x: float, y: float) -> float:
+def table_circular_s(lanes: Float, lane: int, x: float, y: float) -> float:
     """Return s alone, wrapped around the start phase."""
-    geometry = roads.lane_geometry
-    start = geometry[lane, 3]
-    phase = math.atan2(y - geometry[lane, 1], x - geometry[lane, 0])
+    start = lanes[lane, 3]
+    phase = math.atan2(y - lanes[lane, 1], x - lanes[lane, 0])
     phase = start + wrap_to_pi(phase - start)
-    return geometry[lane, 4] * (phase - start) * geometry[lane, 2]
+    return lanes[lane, 4] * (phase - start) * lanes[lane, 2]
 
 
 @jit
-def poly_local(roads: RoadTables, lane: int, x: float, y: float) -> tuple[float, float]:
+def table_poly(
+    lanes: Float, codes: Int, points: Float, fused: bool, lane: int, x: float, y: float
+) -> tuple[float, float]:
     """Return (s, r) on a poly lane: the last pose that the point is not behind decides."""
-    points = roads.points
-    fused = roads.fused_dot[0]
-    first = roads.lane_point_start[lane]
-    poses = int(roads.lane_geometry[lane, 0])
-    row = first + poses - 1
+    first = codes[lane, POINT_START]
+    row = first + int(lanes[lane, 0]) - 1
     while True:
         dx, dy = x - points[row, 1], y - points[row, 2]
         along = dot2(fused, points[row, 3], points[row, 4], dx, dy)
@@ -76,22 +79,21 @@ def poly_local(roads: RoadTables, lane: int, x: float, y: float) -> tuple[float,
 
 
 @jit
-def poly_pose(roads: RoadTables, lane: int, s: float) -> int:
-    """Return the row of the point table whose segment holds ``s``."""
-    first = roads.lane_point_start[lane]
-    last = first + int(roads.lane_geometry[lane, 0]) - 1
+def table_poly_heading(lanes: Float, codes: Int, points: Float, lane: int, s: float) -> float:
+    """Return the heading of the segment of a poly lane that holds ``s``, rad."""
+    first = codes[lane, POINT_START]
+    last = first + int(lanes[lane, 0]) - 1
     for row in range(first, last + 1):
-        if s < roads.points[row, 0]:
-            return max(row - 1, first)
-    return last
+        if s < points[row, 0]:
+            return points[max(row - 1, first), 5]
+    return points[last, 5]
 
 
 @jit
-def _poly_curve(roads: RoadTables, lane: int, s: float) -> tuple[float, float]:
+def _poly_curve(lanes: Float, codes: Int, points: Float, lane: int, s: float) -> tuple[float, float]:
     """Return the point of the curve at ``s``: linear between knots, extrapolated beyond the ends."""
-    points = roads.points
-    low = roads.lane_point_start[lane] + int(roads.lane_geometry[lane, 0])
-    end = low + int(roads.lane_geometry[lane, 1]) - 1
+    low = codes[lane, POINT_START] + int(lanes[lane, 0])
+    end = low + int(lanes[lane, 1]) - 1
     while low < end - 1 and points[low + 1, 0] <= s:
         low += 1
     step = points[low + 1, 0] - points[low, 0]
@@ -104,98 +106,178 @@ def _poly_curve(roads: RoadTables, lane: int, s: float) -> tuple[float, float]:
 
 
 @jit_inline
+def table_local(
+    lanes: Float, codes: Int, points: Float, fused: bool, lane: int, x: float, y: float
+) -> tuple[float, float]:
+    """Return the lane coordinates (s, r) of a world point, m."""
+    kind = codes[lane, KIND]
+    if kind == CIRCULAR:
+        return table_circular_s(lanes, lane, x, y), table_circular_r(lanes, fused, lane, x, y)
+    if kind == POLY:
+        return table_poly(lanes, codes, points, fused, lane, x, y)
+    s, r = table_straight(lanes, fused, lane, x, y)
+    if kind == SINE:
+        r -= table_sine_offset(lanes, lane, s)
+    return s, r
+
+
+@jit_inline
+def table_heading(lanes: Float, codes: Int, points: Float, lane: int, s: float) -> float:
+    """Return the heading of the lane at ``s``, rad, not wrapped."""
+    kind = codes[lane, KIND]
+    if kind == CIRCULAR:
+        turn = lanes[lane, 4]
+        return turn * s / lanes[lane, 2] + lanes[lane, 3] + _QUARTER_TURN * turn
+    if kind == POLY:
+        return table_poly_heading(lanes, codes, points, lane, s)
+    if kind == SINE:
+        slope = lanes[lane, 7] * lanes[lane, 8] * math.cos(lanes[lane, 8] * s + lanes[lane, 9])
+        return lanes[lane, 6] + math.atan(slope)
+    return lanes[lane, 6]
+
+
+@jit
+def table_position(
+    lanes: Float, codes: Int, points: Float, lane: int, s: float, r: float
+) -> tuple[float, float]:
+    """Return the world point (x, y) at lane coordinates (s, r), m."""
+    kind = codes[lane, KIND]
+    if kind == CIRCULAR:
+        turn = lanes[lane, 4]
+        phase = turn * s / lanes[lane, 2] + lanes[lane, 3]
+        radius = lanes[lane, 2] - r * turn
+        return lanes[lane, 0] + radius * math.cos(phase), lanes[lane, 1] + radius * math.sin(phase)
+    if kind == POLY:
+        x, y = _poly_curve(lanes, codes, points, lane, s)
+        heading = table_poly_heading(lanes, codes, points, lane, s)
+        return x - math.sin(heading) * r, y + math.cos(heading) * r
+    if kind == SINE:
+        r = r + table_sine_offset(lanes, lane, s)
+    x = lanes[lane, 0] + s * lanes[lane, 2] + r * lanes[lane, 4]
+    return x, lanes[lane, 1] + s * lanes[lane, 3] + r * lanes[lane, 5]
+
+
+@jit
+def _poly_width(lanes: Float, codes: Int, points: Float, lane: int, s: float) -> float:
+    samples = int(lanes[lane, 2])
+    row = 0 if s < 0.0 else (samples - 1 if s > samples - 1 else int(s))
+    return points[codes[lane, POINT_START] + int(lanes[lane, 0]) + int(lanes[lane, 1]) + row, 0]
+
+
+@jit_inline
+def table_width(lanes: Float, codes: Int, points: Float, lane: int, s: float) -> float:
+    """Return the width of the lane at ``s``, m; only poly lanes with borders vary."""
+    if codes[lane, KIND] == POLY and lanes[lane, 2] > 0.0:
+        return _poly_width(lanes, codes, points, lane, s)
+    return lanes[lane, WIDTH]
+
+
+@jit_inline
+def base_distance(s: float, r: float, length: float) -> float:
+    """Return the L1 distance of lane coordinates from a lane, m."""
+    return abs(r) + max(s - length, 0.0) + max(0.0 - s, 0.0)
+
+
+@jit_inline
+def table_distance(
+    lanes: Float, codes: Int, points: Float, fused: bool, lane: int, x: float, y: float
+) -> float:
+    """Return the L1 distance of a world point from the lane, m."""
+    s, r = table_local(lanes, codes, points, fused, lane, x, y)
+    return base_distance(s, r, lanes[lane, LENGTH])
+
+
+@jit_inline
+def table_on_lane(
+    lanes: Float, codes: Int, points: Float, lane: int, s: float, r: float, margin_m: float
+) -> bool:
+    """Tell whether lane coordinates lie on the lane, which reaches 5 m beyond its ends."""
+    inside = -VEHICLE_LENGTH_M <= s < lanes[lane, LENGTH] + VEHICLE_LENGTH_M
+    return inside and abs(r) <= table_width(lanes, codes, points, lane, s) / 2 + margin_m
+
+
+@jit_inline
+def table_reachable(lanes: Float, codes: Int, points: Float, lane: int, s: float, r: float) -> bool:
+    """Tell whether a vehicle at (s, r) may change onto the lane."""
+    if codes[lane, FORBIDDEN] or not 0 <= s < lanes[lane, LENGTH] + VEHICLE_LENGTH_M:
+        return False
+    return abs(r) <= 2 * table_width(lanes, codes, points, lane, s)
+
+
+@jit
+def table_closest(
+    lanes: Float, codes: Int, points: Float, fused: bool, begin: int, end: int, x: float, y: float, heading: float
+) -> int:
+    """Return the lane row in [begin, end) of least L1 distance plus heading difference; ties: the first."""
+    best, best_distance = begin, math.inf
+    for lane in range(begin, end):
+        s, r = table_local(lanes, codes, points, fused, lane, x, y)
+        angle = abs(wrap_to_pi(heading - table_heading(lanes, codes, points, lane, s)))
+        distance = base_distance(s, r, lanes[lane, LENGTH]) + angle
+        if distance < best_distance:
+            best, best_distance = lane, distance
+    return best
+
+
+@jit_inline
+def circular_lateral(roads: RoadTables, lane: int, x: float, y: float) -> float:
+    """Return r on a circular lane, m."""
+    return table_circular_r(roads.lane_geometry, roads.fused_dot[0], lane, x, y)
+
+
+@jit_inline
+def circular_longitudinal(roads: RoadTables, lane: int, x: float, y: float) -> float:
+    """Return s on a circular lane, m, wrapped around the start phase."""
+    return table_circular_s(roads.lane_geometry, lane, x, y)
+
+
+@jit_inline
 def lane_local(roads: RoadTables, lane: int, x: float, y: float) -> tuple[float, float]:
     """Return the lane coordinates (s, r) of a world point, m."""
-    kind = roads.lane_kind[lane]
-    if kind == STRAIGHT:
-        return straight_local(roads, lane, x, y)
-    if kind == CIRCULAR:
-        return circular_longitudinal(roads, lane, x, y), circular_lateral(roads, lane, x, y)
-    if kind == SINE:
-        s, r = straight_local(roads, lane, x, y)
-        return s, r - sine_offset(roads, lane, s)
-    return poly_local(roads, lane, x, y)
+    return table_local(roads.lane_geometry, roads.lane_codes, roads.points, roads.fused_dot[0], lane, x, y)
 
 
 @jit_inline
 def lane_heading(roads: RoadTables, lane: int, s: float) -> float:
     """Return the heading of the lane at ``s``, rad, not wrapped."""
-    geometry = roads.lane_geometry
-    kind = roads.lane_kind[lane]
-    if kind == STRAIGHT:
-        return geometry[lane, 6]
-    if kind == CIRCULAR:
-        turn = geometry[lane, 4]
-        return turn * s / geometry[lane, 2] + geometry[lane, 3] + _QUARTER_TURN * turn
-    if kind == SINE:
-        slope = geometry[lane, 7] * geometry[lane, 8] * math.cos(geometry[lane, 8] * s + geometry[lane, 9])
-        return geometry[lane, 6] + math.atan(slope)
-    return roads.points[poly_pose(roads, lane, s), 5]
+    return table_heading(roads.lane_geometry, roads.lane_codes, roads.points, lane, s)
 
 
-@jit
+@jit_inline
 def lane_position(roads: RoadTables, lane: int, s: float, r: float) -> tuple[float, float]:
     """Return the world point (x, y) at lane coordinates (s, r), m."""
-    geometry = roads.lane_geometry
-    kind = roads.lane_kind[lane]
-    if kind == CIRCULAR:
-        turn = geometry[lane, 4]
-        phase = turn * s / geometry[lane, 2] + geometry[lane, 3]
-        radius = geometry[lane, 2] - r * turn
-        return geometry[lane, 0] + radius * math.cos(phase), geometry[lane, 1] + radius * math.sin(phase)
-    if kind == POLY:
-        x, y = _poly_curve(roads, lane, s)
-        heading = lane_heading(roads, lane, s)
-        return x - math.sin(heading) * r, y + math.cos(heading) * r
-    if kind == SINE:
-        r = r + sine_offset(roads, lane, s)
-    x = geometry[lane, 0] + s * geometry[lane, 2] + r * geometry[lane, 4]
-    return x, geometry[lane, 1] + s * geometry[lane, 3] + r * geometry[lane, 5]
+    return table_position(roads.lane_geometry, roads.lane_codes, roads.points, lane, s, r)
 
 
 @jit_inline
 def lane_width(roads: RoadTables, lane: int, s: float) -> float:
     """Return the width of the lane at ``s``, m; only poly lanes with borders vary."""
-    if roads.lane_kind[lane] == POLY and roads.lane_geometry[lane, 2] > 0.0:
-        samples = int(roads.lane_geometry[lane, 2])
-        row = 0 if s < 0.0 else (samples - 1 if s > samples - 1 else int(s))
-        skip = int(roads.lane_geometry[lane, 0]) + int(roads.lane_geometry[lane, 1])
-        return roads.points[roads.lane_point_start[lane] + skip + row, 0]
-    return roads.lane_width[lane]
+    return table_width(roads.lane_geometry, roads.lane_codes, roads.points, lane, s)
 
 
 @jit_inline
 def lane_distance(roads: RoadTables, lane: int, x: float, y: float) -> float:
     """Return the L1 distance of a world point from the lane, m."""
-    s, r = lane_local(roads, lane, x, y)
-    return abs(r) + max(s - roads.lane_length[lane], 0.0) + max(0.0 - s, 0.0)
+    return table_distance(roads.lane_geometry, roads.lane_codes, roads.points, roads.fused_dot[0], lane, x, y)
 
 
 @jit_inline
 def on_lane(roads: RoadTables, lane: int, s: float, r: float, margin_m: float) -> bool:
     """Tell whether lane coordinates lie on the lane, which reaches 5 m beyond its ends."""
-    inside = -VEHICLE_LENGTH_M <= s < roads.lane_length[lane] + VEHICLE_LENGTH_M
-    return inside and abs(r) <= lane_width(roads, lane, s) / 2 + margin_m
+    return table_on_lane(roads.lane_geometry, roads.lane_codes, roads.points, lane, s, r, margin_m)
 
 
 @jit_inline
 def reachable(roads: RoadTables, lane: int, s: float, r: float) -> bool:
     """Tell whether a vehicle at (s, r) may change onto the lane."""
-    if roads.lane_forbidden[lane] or not 0 <= s < roads.lane_length[lane] + VEHICLE_LENGTH_M:
-        return False
-    return abs(r) <= 2 * lane_width(roads, lane, s)
+    return table_reachable(roads.lane_geometry, roads.lane_codes, roads.points, lane, s, r)
 
 
-@jit
+@jit_inline
 def closest_lane(
     roads: RoadTables, lane_begin: int, lane_end: int, x: float, y: float, heading: float
 ) -> int:
     """Return the lane row in [begin, end) of least L1 distance plus heading difference; ties: the first."""
-    best, best_distance = lane_begin, math.inf
-    for lane in range(lane_begin, lane_end):
-        s, r = lane_local(roads, lane, x, y)
-        angle = abs(wrap_to_pi(heading - lane_heading(roads, lane, s)))
-        distance = abs(r) + max(s - roads.lane_length[lane], 0.0) + max(0.0 - s, 0.0) + angle
-        if distance < best_distance:
-            best, best_distance = lane, distance
-    return best
+    return table_closest(
+        roads.lane_geometry, roads.lane_codes, roads.points, roads.fused_dot[0], lane_begin, lane_end, x, y, heading
+    )

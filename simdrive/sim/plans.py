@@ -100,7 +100,9 @@ def shift_length(r0, slope0, r1, speed, lateral_mps2):  # type: ignore[no-untype
     v = max(speed, 3.0)
     bend = lateral_mps2 / (v * v)
     steep = 3.4 * abs(slope0)
-    return max(0.5 * (steep + math.sqrt(steep * steep + 4.0 * bend * 5.77 * abs(r1 - r0))) / bend, 6.0)
+    gap = abs(r1 - r0)
+    wanted = 0.5 * (steep + math.sqrt(steep * steep + 4.0 * bend * 5.77 * gap)) / bend
+    return max(wanted, 6.0, math.sqrt(48.0 * gap))  # the car cannot bend tighter than 0.12 1/m
 
 
 @jit
@@ -150,11 +152,27 @@ def hold_plans(route: Float, route_s: Float, route_r: Float, slope: Float, speed
     return plans
 
 
-def course_slope(heading: Float, steering: Float, route_heading: Float) -> Float:
-    """Return dr/ds (tangent of the course relative to the route) of cars with slip beta = atan(tan(steering) / 2)."""
-    course = heading + np.arctan(0.5 * np.tan(steering)) - route_heading
+@jit
+def _route_headings(routes, s, out):  # type: ignore[no-untyped-def]
+    for n in range(routes.shape[0]):
+        out[n] = route_pose(routes[n], s[n])[2]
+
+
+def route_slopes(route: Float, route_s: Float, heading: Float, steering: Float) -> Float:
+    """Return dr/ds ``[N]`` of the ego courses against their routes.
+
+    The course of a car is its heading plus the slip beta = atan(tan(steering) / 2) of the kinematic bicycle.
+
+    Args:
+        route: ``[N, R, 5]``.
+        route_s: ``[N]`` m.
+        heading, steering: ``[N]`` rad.
+    """
+    along = np.empty(len(route))
+    _route_headings(np.ascontiguousarray(route), route_s, along)
+    course = heading + np.arctan(0.5 * np.tan(steering)) - along
     course = (course + np.pi) % (2.0 * np.pi) - np.pi
-    slope: Float = np.tan(np.clip(course, -1.2, 1.2))
+    slope: Float = np.tan(np.clip(course, -0.8, 0.8))
     return slope
 
 

@@ -12,12 +12,32 @@ from highway_env.road.lane import CircularLane, PolyLane, PolyLaneFixedWidth, Si
 from highway_env.road.road import RoadNetwork
 
 from simdrive.errors import UnknownNameError, UnsupportedError
-from simdrive.sim.lanes import CIRCULAR, POLY, SINE, STRAIGHT, VEHICLE_LENGTH_M
+from simdrive.sim.lanes import (
+    CIRCULAR,
+    FORBIDDEN,
+    KIND,
+    LANE_ID,
+    LENGTH,
+    LINK_END,
+    LINK_START,
+    NEIGHBOUR_MARGIN_M,
+    POINT_START,
+    POLY,
+    PRIORITY,
+    ROAD,
+    ROAD_FIRST,
+    ROAD_LAST,
+    SINE,
+    STRAIGHT,
+    VEHICLE_LENGTH_M,
+)
 from simdrive.sim.state import Float, RoadTables
 
 LaneIndex = tuple[str, str, int]
 LooseLaneIndex = tuple[str, str, int | None]  # None: the only lane of its road
-_GEOMETRY_COLUMNS, _POINT_COLUMNS = 16, 8
+# Columns of road_codes; the first two are counted within the map.
+ROAD_FIRST_LANE, ROAD_LANE_COUNT, ROAD_FROM, ROAD_TO, ROAD_NEXT_START, ROAD_NEXT_END = range(6)
+_GEOMETRY_COLUMNS, _CODE_COLUMNS, _POINT_COLUMNS = 16, 12, 8
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,9 @@ def compile_network(network: RoadNetwork) -> RoadMap:
     for row, (_, _, lane) in enumerate(lanes):
         columns, lane_points = _GEOMETRY[int(kinds[row])](lane)
         geometry[row, : len(columns)] = columns
+        width = float(getattr(lane, "width", 0.0))
+        common = [lane.length, width, _speed_limit(lane), width / 2 + NEIGHBOUR_MARGIN_M]
+        geometry[row, LENGTH : LENGTH + len(common)] = common
         points.append(lane_points)
     starts = [node[start] for start, _, _ in roads]
     ends = [node[end] for _, end, _ in roads]
@@ -115,9 +138,10 @@ def compile_network(network: RoadNetwork) -> RoadMap:
         map_road_start=np.array([0, len(roads)], np.int32),
         road_prev_start=_offsets([len(rows) for rows in leading]),
         road_prev=np.array([row for rows in leading for row in rows], np.int32),
-        lane_link_start=_offsets([len(row) for row in links]),
+        lane_codes=_lane_codes(lanes, kinds, points, links, road_starts),
         lane_link=np.array([lane for row in links for lane, _ in row], np.int32),
         lane_link_offset=np.array([offset for row in links for _, offset in row]),
+        road_codes=_road_codes(road_starts, starts, ends, following),
         fused_dot=np.zeros(1, np.bool_),
     )
     index = tuple((roads[road][0], roads[road][1], lane_id) for road, lane_id, _ in lanes)
@@ -141,8 +165,8 @@ def join_maps(maps: Sequence[RoadMap], fused_dot: bool = False) -> RoadTables:
         columns = [np.asarray(getattr(part, name)) for part in parts]
         if name in ("lane_road", "road_next", "road_prev"):
             columns = [column + shift for column, shift in zip(columns, roads[:-1], strict=True)]
-        elif name == "lane_link":
-            columns = [column + shift for column, shift in zip(columns, lanes[:-1], strict=True)]
+        elif name in ("lane_codes", "road_codes"):
+            columns = _shift_codes(name, columns, parts)
         elif name == "lane_map":
             columns = [np.full_like(column, number) for number, column in enumerate(columns)]
         elif name.endswith("_start"):
@@ -152,6 +176,20 @@ def join_maps(maps: Sequence[RoadMap], fused_dot: bool = False) -> RoadTables:
     joined["map_road_start"] = roads.astype(np.int32)
     joined["fused_dot"] = np.array([fused_dot])
     return RoadTables(**joined)
+
+
+def _shift_codes(name: str, columns: list[Any], parts: Sequence[RoadTables]) -> list[Any]:
+    """Shift the columns that point into concatenated tables; the others count within their map."""
+    point_sizes = [len(part.points) for part in parts]
+    link_sizes = [len(part.lane_link) for part in parts]
+    next_sizes = [len(part.road_next) for part in parts]
+    moves = {"lane_codes": ((POINT_START, point_sizes), (LINK_START, link_sizes), (LINK_END, link_sizes))}
+    moves["road_codes"] = ((ROAD_NEXT_START, next_sizes), (ROAD_NEXT_END, next_sizes))
+    shifted = [column.copy() for column in columns]
+    for target, sizes in moves[name]:
+        for column, shift in zip(shifted, np.cumsum([0, *sizes[:-1]]), strict=True):
+            column[:, target] += shift
+    return shifted
 
 
 def _join_offsets(columns: list[Any]) -> list[Any]:
@@ -175,6 +213,31 @@ def _links(
     ahead = [(neighbour(road), float(lengths[row])) for road in following]
     behind = [(neighbour(road), -float(lengths[neighbour(road)])) for road in leading]
     return [(row, 0.0), *ahead, *behind]
+
+
+def _lane_codes(
+    lanes: Sequence[tuple[int, int, Any]],
+    kinds: Any,
+    points: Sequence[Float],
+    links: Sequence[Sequence[Any]],
+    road_starts: Any,
+) -> Any:
+    codes = np.zeros((len(lanes), _CODE_COLUMNS), np.int32)
+    point_starts, link_starts = _offsets([len(rows) for rows in points]), _offsets([len(row) for row in links])
+    for row, (road, lane_id, lane) in enumerate(lanes):
+        codes[row, KIND], codes[row, LANE_ID], codes[row, FORBIDDEN] = kinds[row], lane_id, bool(lane.forbidden)
+        codes[row, POINT_START] = point_starts[row]
+        codes[row, LINK_START], codes[row, LINK_END] = link_starts[row], link_starts[row + 1]
+        codes[row, PRIORITY], codes[row, ROAD] = lane.priority, road
+        codes[row, ROAD_FIRST], codes[row, ROAD_LAST] = road_starts[road], road_starts[road + 1]
+    return codes
+
+
+def _road_codes(road_starts: Any, starts: list[int], ends: list[int], following: list[list[int]]) -> Any:
+    next_starts = _offsets([len(rows) for rows in following])
+    counts = np.diff(road_starts)
+    columns = [road_starts[:-1], counts, starts, ends, next_starts[:-1], next_starts[1:]]
+    return np.column_stack(columns).astype(np.int32)
 
 
 def _lane_kind(lane: Any) -> int:

@@ -246,8 +246,8 @@ _MOTORCYCLE: list[Block | Patch | Wheel] = [
 _PEDESTRIAN: list[Block | Patch | Wheel] = [
     Block((-0.16, 0.16), (-0.16, 0.16), (0.11, 0.13), (0.0, 0.49), Paint.TROUSERS, y=-0.15, swing=0.42),
     Block((-0.16, 0.16), (-0.16, 0.16), (0.11, 0.13), (0.0, 0.49), Paint.TROUSERS, y=0.15, swing=-0.42),
-    Block((-0.10, 0.10), (-0.12, 0.12), (0.07, 0.09), (0.45, 0.81), Paint.BODY_DARK, y=-0.41, swing=-0.3),
-    Block((-0.10, 0.10), (-0.12, 0.12), (0.07, 0.09), (0.45, 0.81), Paint.BODY_DARK, y=0.41, swing=0.3),
+    Block((-0.10, 0.10), (-0.12, 0.12), (0.06, 0.08), (0.45, 0.81), Paint.BODY_DARK, y=-0.44, swing=-0.3),
+    Block((-0.10, 0.10), (-0.12, 0.12), (0.06, 0.08), (0.45, 0.81), Paint.BODY_DARK, y=0.44, swing=0.3),
     Block((-0.20, 0.20), (-0.24, 0.24), (0.29, 0.36), (0.46, 0.83), Paint.BODY),
     Block((-0.16, 0.18), (-0.18, 0.20), (0.14, 0.16), (0.85, 0.96), Paint.SKIN),
     Patch((REAR,), (0.0, 1.0), (0.0, 1.0), Paint.HAIR, 0),
@@ -322,6 +322,7 @@ class LookTables(NamedTuple):
     block_start: Int  # [S + 1] blocks of each shape
     blocks: Float  # [B, 14]: x rear/front bottom, x rear/front top, half width bottom/top, z low/high, y, swing, disc,
     # paint, detail, unused
+    block_order: Int  # [4, B] rows of each shape back to front, seen from behind left, behind right, front left, right
     patch_start: Int  # [B + 1] patches of each block
     patches: Float  # [P, 8]: face, across from/to, up from/to, paint, detail, radius (> 0: a wheel at across from)
     paint: Float  # [paints, 3]
@@ -345,8 +346,39 @@ def compile_looks() -> LookTables:
                 patches += [[float(face), *columns] for face in item.faces]
             patch_start[-1] = len(patches)
         block_start.append(len(blocks))
+    table = np.array(blocks)
+    order = np.zeros((4, len(blocks)), np.int32)
+    for begin, end in zip(block_start, block_start[1:], strict=False):
+        for quarter in range(4):
+            ahead, right = quarter >= 2, quarter % 2 == 1
+            order[quarter, begin:end] = begin + np.array(_back_to_front(table[begin:end], ahead, right))
     starts: npt.NDArray[np.int32] = np.array(block_start, np.int32)
-    return LookTables(starts, np.array(blocks), np.array(patch_start, np.int32), np.array(patches), PAINT_COLOURS)
+    return LookTables(starts, table, order, np.array(patch_start, np.int32), np.array(patches), PAINT_COLOURS)
+
+
+def _back_to_front(blocks: Float, eye_ahead: bool, eye_right: bool) -> list[int]:
+    """Return block rows so that none is drawn before one that it hides; the eye is above and outside."""
+    left = list(range(len(blocks)))
+    order: list[int] = []
+    while left:
+        free = [a for a in left if not any(_behind(blocks[b], blocks[a], eye_ahead, eye_right) for b in left if b != a)]
+        order.append((free or left)[0])
+        left.remove(order[-1])
+    return order
+
+
+def _behind(a: Float, b: Float, eye_ahead: bool, eye_right: bool) -> bool:
+    """Tell whether a plane x, y or z = constant has the eye and ``b`` on one side and ``a`` on the other."""
+    for (a_low, a_high), (b_low, b_high), eye_high in (
+        ((min(a[0], a[2]), max(a[1], a[3])), (min(b[0], b[2]), max(b[1], b[3])), eye_ahead),
+        ((a[8] - max(a[4:6]), a[8] + max(a[4:6])), (b[8] - max(b[4:6]), b[8] + max(b[4:6])), eye_right),
+        ((a[6], a[7]), (b[6], b[7]), True),
+    ):
+        if a_high <= b_low + 1e-6:
+            return eye_high
+        if b_high <= a_low + 1e-6:
+            return not eye_high
+    return False
 
 
 def compile_hulls() -> tuple[Int, Float]:

@@ -143,9 +143,10 @@ class RoadTables(NamedTuple):
     map_road_start: Int  # [M + 1]
     road_prev_start: Int  # [R + 1] roads that end where this one starts, in dict order
     road_prev: Int
-    lane_link_start: Int  # [L + 1] lanes searched for neighbours of a lane: itself, next lanes, previous lanes
-    lane_link: Int
+    lane_codes: Int  # [L, 12] whole numbers per lane, columns: see simdrive.sim.lanes
+    lane_link: Int  # lanes searched for neighbours of a lane (itself, next, previous), counted within the map
     lane_link_offset: Float  # what to add to s on that lane to compare it with s on this one, m
+    road_codes: Int  # [R, 6] first lane, lane count, from, to, next start, next end; lanes counted within the map
     fused_dot: Bool  # [1] whether dot products round once (fused multiply-add); see simdrive.sim.arithmetic
 
 

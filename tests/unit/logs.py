@@ -1,4 +1,6 @@
-"""Synthetic episode logs for tests: an ego that drives straight unless told otherwise, and whoever else is named."""
+"""Synthetic episode logs for tests: an ego that drives straight unless told otherwise, and whoever else is
+named.
+"""
 
 from __future__ import annotations
 
@@ -91,10 +93,12 @@ def make_log(
 
     Args:
         rows: number of rows T.
-        speed, heading, y: of the ego, scalar or ``[T]``; x is integrated from the speed with the trapezoid rule.
+        speed, heading, y: of the ego, scalar or ``[T]``; x is integrated from the speed with the trapezoid
+            rule.
         x0: where the ego starts.
         size: length and width of the ego.
-        others: one mapping per actor with ``x, y, heading, speed`` (scalar or ``[T]``; a scalar x moves with its
+        others: one mapping per actor with ``x, y, heading, speed`` (scalar or ``[T]``; a scalar x moves
+            with its
             speed along its heading), ``length, width, shape, present, is_hazard, name``.
         last_us: spacing of the last row.
         phase_us: time of the first row.
@@ -109,7 +113,9 @@ def make_log(
     columns["speed"][:, 0] = speed
     columns["heading"][:, 0] = heading
     columns["y"][:, 0] = y
-    step = np.diff(t) * 0.5 * (columns["speed"][1:, 0] + columns["speed"][:-1, 0]) if rows > 1 else np.zeros(0)
+    step = (
+        np.diff(t) * 0.5 * (columns["speed"][1:, 0] + columns["speed"][:-1, 0]) if rows > 1 else np.zeros(0)
+    )
     columns["x"][:, 0] = x0 + np.concatenate([[0.0], np.cumsum(step)])[:rows]
     if rows > 1:
         columns["acceleration"][:, 0] = np.gradient(columns["speed"][:, 0], t)
@@ -117,7 +123,10 @@ def make_log(
         _place(columns, present, index, actor, t)
     fields = _facts(rows, count, t_us, columns, present, size, others)
     if contact_with is not None:
-        fields |= {"contact": _contact(columns, t_us, contact_with, fields["actors"]), "end": EndReason.CONTACT}
+        fields |= {
+            "contact": _contact(columns, t_us, contact_with, fields["actors"]),
+            "end": EndReason.CONTACT,
+        }
     return EpisodeLog(**(fields | overrides))
 
 
@@ -156,7 +165,10 @@ def _facts(
     others: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     actors = ActorTable(
-        name=("ego", *(str(actor.get("name", f"actor{index}")) for index, actor in enumerate(others, start=1))),
+        name=(
+            "ego",
+            *(str(actor.get("name", f"actor{index}")) for index, actor in enumerate(others, start=1)),
+        ),
         shape=np.array([0, *(actor.get("shape", 0) for actor in others)], dtype=np.int8),
         length=np.array([size[0], *(actor.get("length", 5.0) for actor in others)], dtype=float),
         width=np.array([size[1], *(actor.get("width", 2.0) for actor in others)], dtype=float),

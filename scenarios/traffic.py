@@ -1,0 +1,53 @@
+"""Ordinary traffic around the ego: vehicles that keep their lane, their speed and their distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simdrive.scenarios.cast import Generator, Span, draw_traffic_shape, on_lane
+from simdrive.scenarios.stage import Stage
+from simdrive.sim.spec import LaneIndex
+from simdrive.sim.state import Shape
+
+_LENGTH_M = 13.0  # room for the longest vehicle
+
+
+def flow(
+    stage: Stage,
+    rng: Generator,
+    lane: LaneIndex,
+    span: Span,
+    speed_mps: float,
+    *,
+    gap_m: Span = (14.0, 60.0),
+    keep_free: Sequence[Span] = (),
+    share: float = 0.75,
+) -> None:
+    """Fill a stretch of a lane with vehicles of about one speed that brake for whoever is ahead.
+
+    Args:
+        stage: the world; actors named ``traffic`` are added.
+        rng: draws gaps, shapes, sizes, colours and speeds.
+        lane: where; its own direction of travel.
+        span: s from, to (m) along that lane.
+        speed_mps: speed of the lane; single vehicles differ by up to 3 %.
+        gap_m: distances between vehicles.
+        keep_free: stretches of s where no vehicle's centre may start.
+        share: probability that a place is taken.
+    """
+    s = span[0] + float(rng.uniform(0.0, gap_m[1]))
+    while s < span[1]:
+        shape, taken = draw_traffic_shape(rng), rng.random() < share
+        factor, gap = float(rng.uniform(0.97, 1.03)), float(rng.uniform(*gap_m))
+        look = on_lane(rng, "traffic", shape, lane, s, factor * speed_mps, reactive=True, time_wanted_s=0.8)
+        if taken and not any(low <= s <= high for low, high in keep_free):
+            stage.add(look)
+        s += _LENGTH_M + gap
+
+
+def tail(stage: Stage, rng: Generator, lane: LaneIndex, s_m: float, speed_mps: float, chance: float = 0.3) -> None:
+    """Perhaps let somebody follow the ego at a distance that allows for its full braking."""
+    gap, shape = float(rng.uniform(2.2, 3.5)) * speed_mps, Shape.CAR if rng.random() < 0.8 else Shape.VAN
+    follower = on_lane(rng, "follower", shape, lane, s_m - gap - 5.0, speed_mps, reactive=True)
+    if rng.random() < chance and s_m - gap - 5.0 > 3.0:
+        stage.add(follower)

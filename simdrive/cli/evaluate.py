@@ -1,0 +1,171 @@
+"""``simdrive eval``: a suite x agents x latency settings, driven, scored and summarised in one folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from simdrive.cli.compose import chosen, compose_config
+from simdrive.cli.console import guarded, print_json, stderr, stdout
+from simdrive.cli.progress import progress
+from simdrive.errors import ParameterError, UnknownNameError
+
+
+@guarded
+def evaluate(
+    words: list[str] = typer.Argument(None, help="key=value options, e.g. suite=smoke 'agents=[idm,expert]'"),
+    json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="show what would be driven, write nothing"),
+    cfg: bool = typer.Option(False, "--cfg", help="print the composed configuration and stop"),
+) -> None:
+    """Drive a suite with several agents under a grid of latency settings and summarise it.
+
+    Options (key=value, defaults in configs/eval.yaml): suite, agents, latency (constant, lognormal, trace) with its
+    fields, mode, waiting, aeb_monitor, out, workers, batch, scenarios, cases, record, metrics. A list where one value
+    is expected is an axis of the grid: 'latency.delay_ms=[0,200,400]'. The same command continues an interrupted run.
+    """
+    config = compose_config("eval", words or [])
+    if cfg:
+        _print_config(config)
+        return
+    request = build_request(config, chosen("latency", words or [], "constant"))
+    out = Path(config["out"]) if config["out"] else default_out(request)
+    if dry_run:
+        _dry_run(request, out, json)
+        return
+    from simdrive.eval.runner import run
+
+    record = parse_record(config["record"])
+    with progress() as shown:
+        store = run(
+            request, out, shown, workers=int(config["workers"]), batch=int(config["batch"]),
+            provenance={"arguments": sys.argv[1:], "commit": _commit()},
+        )  # fmt: skip
+    if record != "none":
+        from simdrive.report.clips import record_clips
+
+        record_clips(store, record)
+    summarise(store, json)
+
+
+def build_request(config: dict[str, Any], latency_name: str) -> Any:
+    """Turn the composed configuration into a run request; every name is checked here."""
+    from simdrive.eval.grid import agent_configs, latency_configs
+    from simdrive.eval.runner import RunRequest
+    from simdrive.metrics.evaluate import load_metrics
+    from simdrive.scenarios.sampling import load_suite, suite_cases
+
+    suite = narrowed(load_suite(str(config["suite"])), config["scenarios"], config["cases"])
+    names = config["agents"] if isinstance(config["agents"], list) else [config["agents"]]
+    metrics = tuple(str(name) for name in config["metrics"] or ())
+    load_metrics(metrics)
+    for field in ("workers", "batch"):
+        if not isinstance(config[field], int) or config[field] < 1:
+            raise ParameterError(f"{field} must be a whole number of at least 1, got {config[field]!r}")
+    return RunRequest(
+        suite=suite.name,
+        suite_version=suite.version,
+        cases=suite_cases(suite),
+        agents=agent_configs(names),
+        latencies=latency_configs(
+            latency_name, config["latency"], config["mode"], config["waiting"], config["aeb_monitor"]
+        ),
+        metrics=metrics,
+    )
+
+
+def narrowed(suite: Any, scenarios: Any, cases: Any) -> Any:
+    """Restrict a suite to some scenarios or another number of cases per scenario."""
+    from dataclasses import replace
+
+    entries = suite.entries
+    if scenarios is not None:
+        names = [scenarios] if isinstance(scenarios, str) else list(scenarios)
+        present = sorted({entry.scenario for entry in entries})
+        for name in names:
+            if name not in present:
+                raise UnknownNameError(f"scenario of suite {suite.name!r}", str(name), present)
+        entries = tuple(entry for entry in entries if entry.scenario in names)
+    if cases is not None:
+        if not isinstance(cases, int) or cases < 1:
+            raise ParameterError(f"cases must be a whole number of at least 1, got {cases!r}")
+        entries = tuple(replace(entry, cases=cases) for entry in entries)
+    return replace(suite, entries=entries)
+
+
+def default_out(request: Any) -> Path:
+    """Return a folder named after the content of the run."""
+    from simdrive.streams import digest
+
+    agents = "-".join(agent.name for agent in request.agents)[:60]
+    return Path("runs") / f"{request.suite}__{agents}__{digest(request.config(), 8)}"
+
+
+def parse_record(value: Any) -> str:
+    """Return the choice of videos.
+
+    Raises:
+        ParameterError: if it is none of ``none``, ``failures``, ``all``, ``worst:N``.
+    """
+    text = str(value)
+    kind, _, count = text.partition(":")
+    if text in ("none", "failures", "all") or (kind == "worst" and count.isdigit() and int(count) > 0):
+        return text
+    raise ParameterError(f"record must be none, failures, all or worst:N, got {text!r}")
+
+
+def summarise(store: Any, json: bool) -> None:
+    """Print the summary table, or the same as one JSON object."""
+    from simdrive.eval.summary import summarise as summary_of
+    from simdrive.eval.summary import write_summary
+    from simdrive.report.table import summary_table
+
+    summary = summary_of(store)
+    write_summary(store, summary)
+    if json:
+        print_json({"run": store.path.as_posix(), **summary.to_dict()})
+        return
+    stdout().print(summary_table(summary))
+    stderr().print(f"run folder: {store.path.as_posix()}", markup=False)
+
+
+def _dry_run(request: Any, out: Path, json: bool) -> None:
+    episodes = len(request.cases) * len(request.agents) * len(request.latencies)
+    facts = {
+        "suite": f"{request.suite} v{request.suite_version}",
+        "cases": len(request.cases),
+        "agents": [agent.name for agent in request.agents],
+        "latencies": [latency.label for latency in request.latencies],
+        "episodes": episodes,
+        "out": out.as_posix(),
+    }
+    if json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        stdout().print(f"{key:>10}: {', '.join(value) if isinstance(value, list) else value}", markup=False)
+
+
+def _print_config(config: dict[str, Any]) -> None:
+    import yaml
+
+    typer.echo(yaml.safe_dump(config, sort_keys=False).rstrip())
+
+
+def _commit() -> str:
+    """Return the commit of the checkout with a mark for local changes, empty outside one."""
+    import subprocess
+
+    import simdrive
+
+    root = Path(simdrive.__file__).resolve().parent.parent
+    git = ["git", "-C", str(root)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)  # noqa: S603
+        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, timeout=10)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "") if head.returncode == 0 else ""

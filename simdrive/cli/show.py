@@ -1,0 +1,107 @@
+"""``simdrive show``: one thing in full: a run folder, a suite, a scenario, an agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from simdrive.cli.console import guarded, print_json, stdout
+from simdrive.errors import UnknownNameError
+
+GROUPS = ("suite", "scenario", "agent", "metric", "latency")
+
+
+@guarded
+def show(
+    name: str = typer.Argument(..., help="run folder, or the name of a suite, scenario, agent, metric or latency source"),
+    episode: str = typer.Option("", help="key of one episode of a run folder: its metrics and requests"),
+    json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
+) -> None:
+    """Show a run folder with its summary table, or one config entry with its parameters."""
+    path = Path(name)
+    if path.is_dir() or "/" in name.rstrip("/"):
+        _show_run(path, episode, json)
+        return
+    facts = _facts(name)
+    if json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        stdout().print(f"[bold]{key}[/bold]: {_flat(value)}")
+
+
+def _show_run(path: Path, episode: str, json: bool) -> None:
+    from simdrive.cli.evaluate import summarise
+    from simdrive.eval.store import RunStore
+
+    store = RunStore.open(path)
+    if episode:
+        _show_episode(store, episode, json)
+        return
+    done = len(store.plan) - len(store.pending_rows())
+    if done == 0:
+        stdout().print(f"{path}: 0 of {len(store.plan)} episodes done", markup=False)
+        return
+    if done < len(store.plan):
+        from simdrive.cli.console import stderr
+
+        stderr().print(f"incomplete: {done} of {len(store.plan)} episodes done", style="yellow")
+    summarise(store, json)
+
+
+def _show_episode(store: Any, key: str, json: bool) -> None:
+    episodes = store.episodes()
+    if key not in set(episodes["key"]):
+        raise UnknownNameError("episode key", key, episodes["key"])
+    row = episodes[episodes["key"] == key].iloc[0].to_dict()
+    requests = store.requests(key)
+    facts = {name: value for name, value in row.items() if isinstance(value, int | float | str | bool)}
+    facts["requests"] = len(requests)
+    if json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        stdout().print(f"[bold]{name}[/bold]: {_flat(value)}")
+
+
+def _facts(name: str) -> dict[str, Any]:
+    from simdrive.build import config_names, load_config
+
+    for group in GROUPS:
+        if name in config_names(group):
+            return {"name": name, "kind": group, **_of(group, name), "config": load_config(group, name)}
+    everything = [entry for group in GROUPS for entry in config_names(group)]
+    raise UnknownNameError("run folder, suite, scenario, agent, metric or latency source", name, everything)
+
+
+def _of(group: str, name: str) -> dict[str, Any]:
+    """Return what the object behind an entry says about itself."""
+    if group == "scenario":
+        from simdrive.scenarios.sampling import scenario
+
+        found = scenario(name)
+        return {
+            "description": found.description,
+            "tags": ", ".join(str(tag) for tag in found.tags),
+            "parameters": {key: str(value) for key, value in found.parameters.items()},
+        }
+    if group == "agent":
+        from simdrive.build import build
+
+        card = build("agent", name).card
+        return {"description": card.description, "role": card.kind, "parameters": card.parameters}
+    if group == "suite":
+        from simdrive.scenarios.sampling import load_suite, suite_cases
+
+        return {"cases": len(suite_cases(load_suite(name)))}
+    return {}
+
+
+def _flat(value: Any) -> str:
+    from rich.markup import escape
+
+    if isinstance(value, dict):
+        return "".join(f"\n  {escape(str(key))}: {escape(str(item))}" for key, item in value.items())
+    return escape(str(value))

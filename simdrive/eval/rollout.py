@@ -1,0 +1,99 @@
+"""THE loop: episodes of one agent under one latency setting, while the world keeps moving as the agent
+thinks.
+
+Host time never enters. An agent's answer is computed at once on the host, and counts when its latency source
+says; so requests of many worlds are asked together, and the result does not depend on how worlds are grouped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from simdrive.errors import ParameterError
+from simdrive.eval.asking import ask
+from simdrive.eval.driving import Driving
+from simdrive.eval.ending import Ending
+from simdrive.eval.episode import EpisodeInput, episode_log
+from simdrive.eval.observe import observe
+from simdrive.eval.recorder import Recorder
+from simdrive.eval.requests import Requests
+from simdrive.latency.modes import LatencySetting
+from simdrive.sim.tracker import TrackerLimits
+from simdrive.sim.worlds import Worlds
+from simdrive.streams import stream
+from simdrive.types import FRAME_PERIOD_US, Agent, Case, EndReason, EpisodeLog
+
+
+def request_phase_us(case: Case, frequency_hz: int = 50) -> int:
+    """Return when the first frame of a case arrives: a whole number of ticks below 100 ms, the same for all
+    agents.
+
+    Raises:
+        ParameterError: if frames do not fall on ticks.
+    """
+    ticks, rest = divmod(frequency_hz * FRAME_PERIOD_US, 1_000_000)
+    if rest or not ticks:
+        raise ParameterError(
+            f"frequency_hz must be a multiple of 10 (frames fall on ticks), got {frequency_hz}"
+        )
+    return int(stream(case.key, "phase").integers(ticks)) * 1_000_000 // frequency_hz
+
+
+def rollout(
+    episodes: Sequence[EpisodeInput],
+    agent: Agent,
+    latency: LatencySetting,
+    *,
+    frequency_hz: int = 50,
+    limits: TrackerLimits = TrackerLimits(),  # noqa: B008 - frozen
+) -> list[EpisodeLog]:
+    """Drive every episode to its end and return the logs in the given order.
+
+    Args:
+        episodes: cases with their worlds and references.
+        agent: who drives; whatever it does wrong is recorded and never ends the run.
+        latency: when its answers count, and what drives the car until then.
+        frequency_hz: physics ticks per second, a multiple of 10.
+        limits: what the car can do.
+
+    Raises:
+        ParameterError: if the frequency or a world is not allowed.
+    """
+    if not episodes:
+        return []
+    phase_us = np.array([request_phase_us(e.case, frequency_hz) for e in episodes], dtype=np.int64)
+    worlds = Worlds([episode.spec for episode in episodes], frequency_hz)
+    book, ending, driving = Recorder(worlds, phase_us), Ending(worlds), Driving(worlds, latency, limits)
+    requests = Requests([episode.case.key for episode in episodes], phase_us, agent, latency)
+    agent.reset(np.arange(worlds.size))
+    logs: dict[int, EpisodeLog] = {}
+    active, tick, now_us = np.ones(worlds.size, np.bool_), 0, 0
+
+    while active.any():
+        seen = np.flatnonzero(active & (book.next_us == now_us))
+        frames = book.record(seen, now_us, ending.driven_m)
+        requests.offer(seen, frames, now_us)
+        while starts := requests.starting(now_us):  # till nothing is left to finish, publish or start
+            slots = np.array([world for world, _ in starts])
+            shown = np.array([request.frame for _, request in starts])
+            batch = observe(worlds, book, agent.wants, slots, shown, driving.age_us(slots, now_us))
+            requests.answer(starts, ask(agent, batch))
+        for world, plan, t_obs_us in requests.adopted(now_us, ending.driven_m, book.rows):
+            driving.adopt(world, plan, t_obs_us)
+        driving.watch(seen, book.in_sight(seen, frames))
+        book.record_drive(seen, frames, driving.age_us(seen, now_us), requests.in_use, driving.aeb_active)
+        worlds.step(driving.controls(now_us, active), active)
+        tick += 1
+        now_us = round(tick * 1e6 / frequency_hz)
+        over = ending.look(tick, active)
+        if len(over):
+            last = book.record(over, now_us, ending.driven_m)
+            book.record_drive(over, last, driving.age_us(over, now_us), requests.in_use, driving.aeb_active)
+        for world in over.tolist():
+            log, places = requests.close(world, now_us)
+            end, saturated = EndReason(ending.reason[world]), bool(driving.saturated[world])
+            logs[world] = episode_log(episodes[world], worlds, world, book, end, saturated, log, places)
+        active[over] = False
+    return [logs[world] for world in range(worlds.size)]

@@ -1,0 +1,250 @@
+"""The compiled rasteriser: convex polygons into an image of ids, ids into colours and labels through one table.
+
+Drawing ids instead of colours makes masks free and lets a whole frame be shaded by a table of a few hundred rows.
+An id is 16 bits:
+
+- ground ids ``zone | material << 9 | row``: the row (of the picture, halved until it fits 9 bits) is known when a
+  span is filled, and on flat ground the row is the distance, so fog and headlamps cost nothing per pixel. Two zone
+  bits are OR-ed in afterwards by tinting polygons (shadow; tunnel floor or headlamp beam).
+- object ids from ``OBJECT_ID`` on: one per polygon.
+
+A table entry is 64 bits: red, green, blue in the low three bytes, the label in the high two.
+
+Pixels are sampled at their centres with half-open edges: polygons that share an edge neither overlap nor gap.
+"""
+
+# mypy: disable-error-code="no-any-return"
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from simdrive.jit import jit, jit_inline
+from simdrive.sim.state import Float, Int
+
+Ids = npt.NDArray[np.uint16]
+Words = npt.NDArray[np.uint64]
+
+ROW_BITS = 9
+MATERIALS = 16
+SHADOW_BIT = MATERIALS << ROW_BITS  # 8192
+ZONE_BIT = SHADOW_BIT << 1  # tunnel floor, or headlamp beam
+OBJECT_ID = ZONE_BIT << 1  # 32768
+TABLE_SIZE = 1 << 16
+TINT_SHADOW, TINT_ZONE = -1, -2  # codes of tinting polygons
+MAX_CORNERS = 10
+
+
+class DrawList(NamedTuple):
+    """Projected polygons in drawing order. Codes: below 0 tint, below MATERIALS ground, from OBJECT_ID objects."""
+
+    corners: Float  # [M, MAX_CORNERS, 2] pixels
+    size: Int  # [M]
+    code: Int  # [M]
+    count: Int  # [1]; may exceed M: then the list was too short and the frame must be drawn again
+
+
+def draw_list(capacity: int) -> DrawList:
+    """Return an empty list for ``capacity`` polygons."""
+    return DrawList(
+        np.empty((capacity, MAX_CORNERS, 2)),
+        np.empty(capacity, np.int32),
+        np.empty(capacity, np.int32),
+        np.zeros(1, np.int32),
+    )
+
+
+@jit_inline
+def row_shift(height: int) -> int:
+    """Return how often a row number is halved to fit into ``ROW_BITS``."""
+    shift = 0
+    while (height - 1) >> shift >= 1 << ROW_BITS:
+        shift += 1
+    return shift
+
+
+@jit
+def fill_background(ids: Ids, horizon_row: int, sky: int, ground: int, touched: Int) -> None:
+    """Fill rows above ``horizon_row`` with the sky material and the others with the ground material.
+
+    Args:
+        ids: ``[H, W]`` picture.
+        touched: ``[H, 2]`` first and last + 1 pixel of each row that polygons wrote; reset here.
+    """
+    height, width = ids.shape
+    shift = row_shift(height)
+    for y in range(height):
+        value = ((sky if y < horizon_row else ground) << ROW_BITS) | (y >> shift)
+        for x in range(width):
+            ids[y, x] = value
+        touched[y, 0], touched[y, 1] = width, 0
+
+
+@jit
+def fill_polygons(draw: DrawList, begin: int, end: int, ids: Ids, sides: Int, touched: Int) -> None:
+    """Fill polygons [begin, end) of a list in order.
+
+    Args:
+        draw: polygons; every one convex, corners in either turning sense.
+        ids: ``[H, W]`` picture.
+        sides: scratch ``[2, H]``.
+        touched: ``[H, 2]``, see ``fill_background``.
+    """
+    height, width = ids.shape
+    shift = row_shift(height)
+    flat = ids.reshape(-1)
+    for polygon in range(begin, end):
+        corners = draw.size[polygon]
+        area = 0.0
+        top, bottom = math.inf, -math.inf
+        x0, y0 = draw.corners[polygon, corners - 1, 0], draw.corners[polygon, corners - 1, 1]
+        for corner in range(corners):
+            x1, y1 = draw.corners[polygon, corner, 0], draw.corners[polygon, corner, 1]
+            area += x0 * y1 - x1 * y0
+            top, bottom = min(top, y1), max(bottom, y1)
+            x0, y0 = x1, y1
+        first = max(int(math.ceil(max(top, -1.0) - 0.5)), 0)
+        last = min(int(math.ceil(min(bottom, height + 1.0) - 0.5)), height)
+        if first >= last:
+            continue
+        down = 1 if area > 0.0 else 0  # which side the edges that go down the picture are on
+        for corner in range(corners):
+            x1, y1 = draw.corners[polygon, corner, 0], draw.corners[polygon, corner, 1]
+            side = down if y0 < y1 else 1 - down
+            # From the upper end whatever the turning sense: neighbours then agree on their common edge.
+            upper, lower, upper_x = (y0, y1, x0) if y0 < y1 else (y1, y0, x1)
+            row = max(int(math.ceil(max(upper, -1.0) - 0.5)), 0)
+            stop = min(int(math.ceil(min(lower, height + 1.0) - 0.5)), height)
+            if row < stop:
+                slope = (x1 - x0) / (y1 - y0)
+                x = upper_x + (row + 0.5 - upper) * slope - 0.5
+                for y in range(row, stop):
+                    sides[side, y] = int(math.ceil(min(max(x, -1.0), width + 0.0)))
+                    x += slope
+            x0, y0 = x1, y1
+        code = draw.code[polygon]
+        for y in range(first, last):
+            left, right = max(sides[0, y], 0), min(sides[1, y], width)
+            if right <= left:  # also keeps negative spans out
+                continue
+            start, stop_at = np.uint64(y * width + left), np.uint64(y * width + right)
+            if code >= 0:
+                value = np.uint16(code if code >= OBJECT_ID else (code << ROW_BITS) | (y >> shift))
+                while start < stop_at:
+                    flat[start] = value
+                    start += np.uint64(1)
+                touched[y, 0], touched[y, 1] = min(touched[y, 0], left), max(touched[y, 1], right)
+            else:
+                bit = np.uint16(SHADOW_BIT if code == TINT_SHADOW else ZONE_BIT)
+                while start < stop_at:
+                    flat[start] |= bit
+                    start += np.uint64(1)
+                touched[y, 0], touched[y, 1] = min(touched[y, 0], left), max(touched[y, 1], right)
+
+
+@jit
+def resolve_packed(ids: Ids, table: Words, touched: Int, rgb_words: npt.NDArray[np.uint32], label_words: Words) -> None:
+    """Look colours and labels up, four pixels at a time; the width must be a multiple of 4.
+
+    Args:
+        ids: ``[H, W]``.
+        table: ``[TABLE_SIZE]`` entries.
+        touched: what differs from the background, which is one id per row.
+        rgb_words: ``[H * W * 3 / 4]`` the RGB bytes as 32-bit words.
+        label_words: ``[H * W / 4]`` the 16-bit labels as 64-bit words; empty = no labels.
+    """
+    height, width = ids.shape
+    groups = ids.reshape(-1).view(np.uint64)
+    per_row = width // 4
+    u8, u16, u24 = np.uint64(8), np.uint64(16), np.uint64(24)
+    u32, u48 = np.uint64(32), np.uint64(48)
+    byte, pair, triple = np.uint64(0xFF), np.uint64(0xFFFF), np.uint64(0xFFFFFF)
+    labels = label_words.shape[0] > 0
+    for y in range(height):
+        begin, end = np.uint64(y * per_row), np.uint64((y + 1) * per_row)
+        busy_from = np.uint64(y * per_row + touched[y, 0] // 4)
+        busy_to = np.uint64(y * per_row + (touched[y, 1] + 3) // 4)
+        last = ~groups[begin]
+        word0 = word1 = word2 = label = np.uint64(0)
+        group = begin
+        while group < end:
+            four = groups[group]
+            if four != last:
+                last = four
+                e0, e1 = table[four & pair], table[(four >> u16) & pair]
+                e2, e3 = table[(four >> u32) & pair], table[four >> u48]
+                word0 = (e0 & triple) | (e1 << u24)
+                word1 = ((e1 >> u8) & pair) | (e2 << u16)
+                word2 = ((e2 >> u16) & byte) | (e3 << u8)
+                label = (e0 >> u48) | ((e1 >> u48) << u16) | ((e2 >> u48) << u32) | ((e3 >> u48) << u48)
+            # Outside the touched part the row is one colour: a tight loop without look-ups.
+            stop = group + np.uint64(1)
+            if group >= busy_to:
+                stop = end
+            elif group < busy_from:
+                stop = min(busy_from, end)
+            word = group * np.uint64(3)
+            if labels:
+                for place in range(group, stop):
+                    label_words[place] = label
+            while group < stop:
+                rgb_words[word] = np.uint32(word0)
+                rgb_words[word + np.uint64(1)] = np.uint32(word1)
+                rgb_words[word + np.uint64(2)] = np.uint32(word2)
+                word += np.uint64(3)
+                group += np.uint64(1)
+
+
+@jit
+def resolve_average(ids: Ids, table: Words, factor: int, rgb: npt.NDArray[np.uint8], labels: Ids) -> None:
+    """Average ``factor`` x ``factor`` sub-pixels into colours; labels take the most frequent, the first of equals.
+
+    Args:
+        ids: ``[H * factor, W * factor]``.
+        rgb: ``[H, W, 3]``.
+        labels: ``[H, W]``, or ``[0, 0]`` = no labels.
+    """
+    height, width = rgb.shape[0], rgb.shape[1]
+    samples = factor * factor
+    found = np.empty(samples, np.uint16)
+    for y in range(height):
+        for x in range(width):
+            red = green = blue = 0
+            for sub in range(samples):
+                entry = table[ids[y * factor + sub // factor, x * factor + sub % factor]]
+                red += np.int64(entry & np.uint64(0xFF))
+                green += np.int64((entry >> np.uint64(8)) & np.uint64(0xFF))
+                blue += np.int64((entry >> np.uint64(16)) & np.uint64(0xFF))
+                found[sub] = np.uint16(entry >> np.uint64(48))
+            half = samples // 2
+            rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = (
+                (red + half) // samples,
+                (green + half) // samples,
+                (blue + half) // samples,
+            )
+            if labels.shape[0] > 0:
+                labels[y, x] = _most_frequent(found)
+
+
+@jit_inline
+def _most_frequent(found: Ids) -> int:
+    best, votes = found[0], 0
+    for place in range(found.shape[0]):
+        same = 0
+        for other in range(found.shape[0]):
+            same += found[other] == found[place]
+        if same > votes:
+            best, votes = found[place], same
+    return best
+
+
+@jit_inline
+def pack_colour(red: float, green: float, blue: float, label: int) -> int:
+    """Return the table entry of a colour (0..255, clipped) and a label."""
+    r = np.uint64(min(max(red, 0.0), 255.0) + 0.5)
+    g = np.uint64(min(max(green, 0.0), 255.0) + 0.5)
+    b = np.uint64(min(max(blue, 0.0), 255.0) + 0.5)
+    return r | (g << np.uint64(8)) | (b << np.uint64(16)) | (np.uint64(label) << np.uint64(48))
