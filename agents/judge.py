@@ -16,16 +16,21 @@ from simdrive.agents.predict import (
     HEADING,
     LENGTH,
     LIKELY,
-    R,
-    S,
+    R_MAX,
+    R_MIN,
+    S_MAX,
+    S_MIN,
     SIDE,
     SPEED,
     STEP_S,
     STEPS,
     WIDTH,
+    R,
+    S,
     X,
     Y,
 )
+from simdrive.agents.scene import E_ACCELERATION, E_LENGTH, E_WIDTH
 from simdrive.geometry import boxes_overlap
 from simdrive.jit import jit
 from simdrive.sim.plans import route_pose
@@ -65,24 +70,21 @@ def contact(x, y, heading, length, width, ego_speed, track, other_length, other_
 
 
 @jit
-def _pair(route, candidate, k, x, y, heading, ego_length, ego_width, track, fact):  # type: ignore[no-untyped-def]
+def _pair(candidate, k, x, y, heading, ego, track, fact):  # type: ignore[no-untyped-def]
     """Return (hit, cost of closeness per second) of the ego and one ghost at step ``k``."""
     v = candidate[k, C_SPEED]
-    along = track[S] - candidate[k, C_S]
-    across = track[R] - candidate[k, C_R]
-    reach = track[HALF] + 0.5 * ego_length
-    sides = track[SIDE] + 0.5 * ego_width
+    along, across = track[S] - candidate[k, C_S], track[R] - candidate[k, C_R]
+    reach, sides = track[HALF] + 0.5 * ego[E_LENGTH], track[SIDE] + 0.5 * ego[E_WIDTH]
     closing = v - track[ALONG]
     # The gap that a second and a half of closing, or crossing, could use up.
-    outlook = 1.0 + 1.6 * abs(closing) + PASSING_S * track[SPEED]
+    outlook = 1.0 + 1.8 * abs(closing) + PASSING_S * track[SPEED]
     if abs(along) > reach + outlook or abs(across) > sides + SOFT_SIDE_M + PASSING_S * track[SPEED] + 0.3:
         return False, 0.0
-    hit, near = contact(x, y, heading, ego_length, ego_width, v, track, fact[LENGTH], fact[WIDTH])
+    hit, near = contact(x, y, heading, ego[E_LENGTH], ego[E_WIDTH], v, track, fact[LENGTH], fact[WIDTH])
     if hit:
         return True, 0.0
     cost = 25.0 if near else 0.0
-    clear = abs(across) - sides
-    gap = abs(along) - reach
+    clear, gap = abs(across) - sides, abs(along) - reach
     if clear < 0.1 and along > 0.0:
         gap = max(gap, 0.05)
         if closing > 0.5 and gap / closing < 1.6:
@@ -100,87 +102,106 @@ def _pair(route, candidate, k, x, y, heading, ego_length, ego_width, track, fact
 
 
 @jit
-def _road(route, row, left, right, r, slope, ego_length, ego_width):  # type: ignore[no-untyped-def]
-    """Return how far the car reaches over the edge of the carriageway, m, > 0 outside."""
-    half = 0.5 * ego_width + 0.5 * ego_length * abs(slope)
-    return max(r + half - right[row], -r + half - left[row])
+def _road(bounds, row, r, slope, ego):  # type: ignore[no-untyped-def]
+    """Return the cost per second of being near or over the edge of the carriageway, or on oncoming lanes.
+
+    ``bounds`` float64 ``[4, R]``: drivable width to the left and right, and the part that leads the same way.
+    """
+    half = 0.5 * ego[E_WIDTH]
+    tilted = half + 0.5 * ego[E_LENGTH] * abs(slope)
+    over = max(r + tilted - bounds[1, row], -r + tilted - bounds[0, row])
+    cost = 1.2 if max(r + half - bounds[3, row], -r + half - bounds[2, row]) > 0.1 else 0.0
+    if over > 0.2:
+        return cost + OFF_ROAD * min(over, 2.0)
+    return cost + 2.0 * max(over + 0.15, 0.0)
+
+
+@jit
+def _near(candidate, ego, facts, used, active):  # type: ignore[no-untyped-def]
+    """List the ghosts that a candidate comes near to at any time; return their number."""
+    low, high = 1e9, -1e9
+    for k in range(STEPS):
+        low, high = min(low, candidate[k, C_R]), max(high, candidate[k, C_R])
+    margin = 0.5 * ego[E_WIDTH] + SOFT_SIDE_M + 0.3
+    found = 0
+    for g in range(used):
+        passing = 0.0 if facts[g, R_MAX] - facts[g, R_MIN] < 4.0 else PASSING_S * 15.0
+        if facts[g, R_MIN] > high + margin + passing or facts[g, R_MAX] < low - margin - passing:
+            continue
+        if facts[g, S_MAX] < candidate[0, C_S] - 60.0 or facts[g, S_MIN] > candidate[STEPS - 1, C_S] + 60.0:
+            continue
+        active[found] = g
+        found += 1
+    return found
 
 
 @jit
 def judge(  # type: ignore[no-untyped-def]
-    route, count, bends, candidate, wish_r, a0, ego_length, ego_width, left, right, same_left, same_right,
-    ghosts, facts, used, caution, best,
-):  # fmt: skip
+    route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, best, active
+):
     """Return the cost of a candidate, or anything above ``best`` as soon as it is above.
 
     Args:
+        route, count, bends: the route, its valid rows, the speed allowed on them.
+        bounds: ``[4, R]``, see ``_road``.
+        ego: packed ego (simdrive.agents.scene).
         candidate: ``[STEPS, COLUMNS]`` from ``roll``.
-        wish_r: offset that counts as the lane centre.
-        left, right: drivable width beside the route ``[R]``; ``same_left``, ``same_right``: lanes that lead the same way.
+        ghosts, facts, used: predictions.
         caution: weight of hypotheses that are not the likeliest.
         best: cost of the best candidate so far.
+        active: int64 ``[GHOSTS]`` scratch.
     """
     cost, row, speed_row = 0.0, 0, 0
-    before = a0
+    before = ego[E_ACCELERATION]
+    found = _near(candidate, ego, facts, used, active)
     for k in range(1, STEPS):
-        s, r, v = candidate[k, C_S], candidate[k, C_R], candidate[k, C_SPEED]
+        s, r, v, a = candidate[k, C_S], candidate[k, C_R], candidate[k, C_SPEED], candidate[k, C_ACCELERATION]
         t = k * STEP_S
         fade = 1.0 - 0.1 * t
-        a = candidate[k, C_ACCELERATION]
         allowed, speed_row = speed_at(route, count, bends, s, speed_row)
-        rx, ry, direction, curvature = route_pose(route, s)
         while row < count - 2 and route[row + 1, 3] <= s:
             row += 1
-        x, y = rx - r * math.sin(direction), ry + r * math.cos(direction)
-        heading = direction + math.atan(candidate[k, C_SLOPE])
-        cost += STEP_S * PROGRESS * max(allowed - v, 0.0) / max(allowed, 1.0)
-        cost += STEP_S * 4.0 * max(v - allowed - 0.3, 0.0) / max(allowed, 1.0)
-        cost += STEP_S * 0.08 * a * a + (0.012 * (a - before) ** 2 if k < 12 else 0.0)
+        behind = max(allowed - v, 0.0) * PROGRESS + 4.0 * max(v - allowed - 0.3, 0.0)
+        cost += STEP_S * (behind / max(allowed, 1.0) + 0.08 * a * a + 0.35 * min(abs(r), 3.5))
+        if k < 12:
+            cost += 0.012 * (a - before) * (a - before)
         before = a
-        cost += STEP_S * 0.35 * min(abs(r - wish_r), 3.5)
         if v > 1.0:
-            over = _road(route, row, left, right, r, candidate[k, C_SLOPE], ego_length, ego_width)
-            if over > 0.2:
-                cost += OFF_ROAD * fade * STEP_S * min(over, 2.0)
-            elif over > -0.15:
-                cost += STEP_S * 2.0 * (over + 0.15)
-            if _road(route, row, same_left, same_right, r, 0.0, ego_length, ego_width) > 0.1:
-                cost += STEP_S * 1.2
-        if k > 1:
-            bend = (candidate[k, C_SLOPE] - candidate[k - 1, C_SLOPE]) / max(s - candidate[k - 1, C_S], 0.5)
-            side = v * v * (bend + curvature)
+            cost += STEP_S * fade * _road(bounds, row, r, candidate[k, C_SLOPE], ego)
+            step = max(s - candidate[k - 1, C_S], 0.5)
+            side = v * v * ((candidate[k, C_SLOPE] - candidate[k - 1, C_SLOPE]) / step + route[row, 4])
             cost += STEP_S * 0.06 * side * side
         if cost >= best:
             return cost
-        for g in range(used):
+        if found == 0:
+            continue
+        rx, ry, direction, _ = route_pose(route, s)
+        x, y = rx - r * math.sin(direction), ry + r * math.cos(direction)
+        heading = direction + math.atan(candidate[k, C_SLOPE])
+        for entry in range(found):
+            g = active[entry]
             likely = facts[g, LIKELY]
             if likely < 0.45:
                 continue
-            hit, close = _pair(route, candidate, k, x, y, heading, ego_length, ego_width, ghosts[g, k], facts[g])
+            hit, close = _pair(candidate, k, x, y, heading, ego, ghosts[g, k], facts[g])
             cost += STEP_S * close * likely * fade
             if hit:
-                violence = 0.3 + 0.05 * math.hypot(
-                    v - ghosts[g, k, ALONG], 0.5 * (ghosts[g, k, SPEED] - abs(ghosts[g, k, ALONG]))
-                )
+                other = ghosts[g, k]
+                aside = 0.5 * (other[SPEED] - abs(other[ALONG]))
+                violence = 0.3 + 0.05 * math.sqrt((v - other[ALONG]) ** 2 + aside * aside)
                 return cost + CONTACT * likely * violence * (1.3 - t / 6.0)
-        if cost >= best:
-            return cost
-    if caution > 0.0:
-        for g in range(used):
-            if facts[g, LIKELY] < 0.45:
-                cost += caution * facts[g, LIKELY] * fallback(
-                    route, candidate, ego_length, ego_width, ghosts[g], facts[g]
-                )
-                if cost >= best:
-                    return cost
+    for entry in range(found):
+        g = active[entry]
+        if facts[g, LIKELY] < 0.45 and caution > 0.0 and cost < best:
+            cost += caution * facts[g, LIKELY] * fallback(candidate, ego, ghosts[g])
     return cost
 
 
 @jit
-def fallback(route, candidate, ego_length, ego_width, tracks, fact):  # type: ignore[no-untyped-def]
+def fallback(candidate, ego, tracks):  # type: ignore[no-untyped-def]
     """Return the cost of an unlikely hypothesis: contact although a full brake answers it after FALLBACK_S."""
     first = round(FALLBACK_S / STEP_S)
-    s, v = 0.0, 0.0
+    s, v, j = 0.0, 0.0, 1
     for k in range(1, STEPS):
         if k <= first:
             s, v = candidate[k, C_S], candidate[k, C_SPEED]
@@ -189,19 +210,13 @@ def fallback(route, candidate, ego_length, ego_width, tracks, fact):  # type: ig
             after = max(v - drop * STEP_S, 0.0)
             s += 0.5 * (v + after) * STEP_S
             v = after
-            if v == 0.0 and k > first + 1:
-                break  # whoever walks into a standing car is not its concern
-        # The path stays: find the offset at that distance.
-        j = k
-        while j > 1 and candidate[j - 1, C_S] >= s:
-            j -= 1
-        r = candidate[j, C_R]
-        track = tracks[k]
-        if abs(track[S] - s) > track[HALF] + 0.5 * ego_length + 0.5:
-            continue
-        if abs(track[R] - r) > track[SIDE] + 0.5 * ego_width + SIDE_MARGIN_M:
-            continue
         if v < 0.3:
+            return 0.0  # whoever walks into a standing car is not its concern
+        while j < STEPS - 1 and candidate[j, C_S] < s:
+            j += 1
+        track = tracks[k]
+        if abs(track[S] - s) > track[HALF] + 0.5 * ego[E_LENGTH] + 0.5:
             continue
-        return CONTACT * (0.2 + 0.05 * v) * (1.3 - k * STEP_S / 6.0)
+        if abs(track[R] - candidate[j, C_R]) <= track[SIDE] + 0.5 * ego[E_WIDTH] + SIDE_MARGIN_M:
+            return CONTACT * (0.2 + 0.05 * v) * (1.3 - k * STEP_S / 6.0)
     return 0.0

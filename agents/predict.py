@@ -1,4 +1,4 @@
-"""Where the visible actors will be: a few hypotheses per actor, in the world and beside the ego's route.
+"""Where the visible actors will be: a few hypotheses (ghosts) per actor, in the world and beside the ego's route.
 
 A vehicle on a lane goes on along it (through branches: the likeliest way and the next likely one), keeps its
 deceleration, and completes a sideways motion or a lane change that its indicator announces. Anybody else keeps
@@ -10,11 +10,28 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from simdrive.agents.following import beside_route
+from simdrive.agents.lanemap import LENGTH as LANE_LENGTH
+from simdrive.agents.lanemap import NEXT_COUNT, ROAD_END, ROAD_FIRST, locate_on, next_lane, place
+from simdrive.agents.lanemap import WIDTH as LANE_WIDTH
+from simdrive.agents.scene import (
+    ACCELERATION,
+    E_S,
+    E_SPEED,
+    INDICATOR,
+    LANE,
+    LATERAL,
+    SEEN,
+    SHAPE,
+    YAW_RATE,
+)
+from simdrive.agents.scene import HEADING as A_HEADING
+from simdrive.agents.scene import LENGTH as A_LENGTH
+from simdrive.agents.scene import SPEED as A_SPEED
+from simdrive.agents.scene import WIDTH as A_WIDTH
+from simdrive.agents.scene import X as A_X
+from simdrive.agents.scene import Y as A_Y
 from simdrive.jit import jit
-from simdrive.sim.lanes import lane_heading, lane_local, lane_position
 from simdrive.sim.plans import fold, route_pose
 from simdrive.sim.route import project
 from simdrive.sim.state import Shape
@@ -26,51 +43,25 @@ GHOSTS = 40  # hypotheses kept per world
 # columns of a ghost's track
 X, Y, HEADING, SPEED, S, R, HALF, SIDE, ALONG = range(9)
 TRACK = 9
-# columns of a ghost
-ACTOR, LIKELY, LENGTH, WIDTH, KIND = range(5)
-FACTS = 5
+# columns of a ghost's facts; the meeting columns belong to the path looked at last (simdrive.agents.candidates)
+ACTOR, LIKELY, LENGTH, WIDTH, KIND, R_MIN, R_MAX, S_MIN, S_MAX = range(9)
+M_IN, M_OUT, M_FROM, M_TO, M_ALONG = range(9, 14)
+FACTS = 14
 # kinds of a hypothesis
-GOES_ON, TURNS, CHANGES_LANE, SETS_OFF, YIELDS = range(5)
+GOES_ON, TURNS, CHANGES_LANE, SETS_OFF = range(4)
 
 _PEDESTRIAN, _CYCLIST = int(Shape.PEDESTRIAN), int(Shape.CYCLIST)
 _FIRST_OBJECT, _LAST_OBJECT = int(Shape.DEBRIS), int(Shape.BUILDING)
 LANE_CHANGE_MPS = 1.1  # lateral speed of an announced lane change
 SET_OFF_MPS = 1.5  # walking speed of somebody who may step out
-
-
-@jit
-def following_lane(roads, lane, indicator, rank):  # type: ignore[no-untyped-def]
-    """Return (next lane or -1, number of ways on) at the end of a lane; rank 0 is the likeliest way.
-
-    With an indicator on, the way that turns most to that side is likeliest; else the straightest.
-    """
-    road = roads.lane_road[lane]
-    begin, end = roads.road_next_start[road], roads.road_next_start[road + 1]
-    out = lane_heading(roads, lane, roads.lane_length[lane])
-    best, second, best_cost, second_cost = -1, -1, math.inf, math.inf
-    for link in range(begin, end):
-        other = roads.road_next[link]
-        first, after = roads.road_lane_start[other], roads.road_lane_start[other + 1]
-        same = first + min(roads.lane_id[lane], after - first - 1)
-        ahead = 0.5 * roads.lane_length[same]
-        turn = fold(lane_heading(roads, same, ahead) - out)
-        cost = abs(turn) if indicator == 0 or indicator == 2 else -indicator * turn
-        if cost < best_cost:
-            second, second_cost = best, best_cost
-            best, best_cost = same, cost
-        elif cost < second_cost:
-            second, second_cost = same, cost
-    if rank == 1 and second >= 0:
-        return second, end - begin
-    return best, end - begin
+NEAR_M = 8.0  # ghosts that stay farther than this from the route do not matter
 
 
 @jit
 def _travelled(speed, acceleration, t):  # type: ignore[no-untyped-def]
     """Return (distance, speed) after t: braking goes on to standstill, driving on for one second only."""
     if acceleration < 0.0:
-        stop = speed / -acceleration
-        u = min(t, stop)
+        u = min(t, speed / -acceleration)
         return u * (speed + 0.5 * acceleration * u), max(speed + acceleration * u, 0.0)
     u = min(t, 1.0)
     reached = speed + acceleration * u
@@ -79,50 +70,34 @@ def _travelled(speed, acceleration, t):  # type: ignore[no-untyped-def]
 
 @jit
 def follow_lane(  # type: ignore[no-untyped-def]
-    roads, lane, s, r, lateral_mps, goal_r, start_s, speed, acceleration, indicator, rank, stop_m, track
+    lanes, poses, following, lane, s, r, lateral_mps, goal_r, start_s, speed, acceleration, indicator, rank, track
 ):
     """Write the track of a vehicle along its lane; return whether a branch offered a second way.
 
-    The offset moves from ``r`` to ``goal_r`` at ``lateral_mps`` from ``start_s`` seconds on. ``stop_m`` is how far it
-    may go at most (it yields there), infinite otherwise.
+    The offset moves from ``r`` to ``goal_r`` at ``lateral_mps`` from ``start_s`` seconds on.
     """
-    branched, entry, used = False, s, 0
-    offset = r
+    branched, entry, used, offset = False, s, 0, r
     for k in range(STEPS):
         t = k * STEP_S
         distance, v = _travelled(speed, acceleration, t)
-        if distance > stop_m:
-            distance, v = stop_m, 0.0
-        along = entry + distance
-        while along > roads.lane_length[lane]:
-            other, ways = following_lane(roads, lane, indicator, rank if not branched else 0)
+        while entry + distance > lanes[lane, LANE_LENGTH] and used < 8:
+            other = next_lane(lanes, poses, following, lane, indicator, 0 if branched else rank)
             if other < 0:
                 break
-            if ways > 1:
-                branched = True
-            width = roads.lane_width[lane]
-            entry -= roads.lane_length[lane]
-            along = entry + distance
+            branched = branched or lanes[lane, NEXT_COUNT] > 1
             # Lanes meet end to start, but an offset lane keeps its place in the world.
-            px, py = lane_position(roads, lane, roads.lane_length[lane], offset)
-            _, offset_new = lane_local(roads, other, px, py)
-            if abs(offset_new) < 1.5 * width:
-                goal_r += offset_new - offset
-                offset = offset_new
-            lane = other
-            used += 1
-            if used > 8:
-                break
+            x, y, _ = place(lanes, poses, lane, lanes[lane, LANE_LENGTH], offset)
+            _, moved, _ = locate_on(lanes, poses, other, x, y)
+            if abs(moved) < 1.5 * lanes[lane, LANE_WIDTH]:
+                goal_r += moved - offset
+                offset = moved
+            entry -= lanes[lane, LANE_LENGTH]
+            lane, used = other, used + 1
         if t > start_s and lateral_mps > 0.0:
             step = lateral_mps * STEP_S
             offset = min(goal_r, offset + step) if goal_r > offset else max(goal_r, offset - step)
-        inside = min(max(along, 0.0), roads.lane_length[lane])
-        heading = lane_heading(roads, lane, inside)
-        px, py = lane_position(roads, lane, inside, offset)
-        past = along - inside
-        track[k, X] = px + past * math.cos(heading)
-        track[k, Y] = py + past * math.sin(heading)
-        track[k, HEADING], track[k, SPEED] = heading, v
+        track[k, X], track[k, Y], track[k, HEADING] = place(lanes, poses, lane, entry + distance, offset)
+        track[k, SPEED] = v
     return branched
 
 
@@ -171,132 +146,117 @@ def locate(route, count, length, width, track):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _keep(ghosts, facts, used, actor, likely, length, width, kind):  # type: ignore[no-untyped-def]
-    facts[used, ACTOR], facts[used, LIKELY], facts[used, KIND] = actor, likely, kind
-    facts[used, LENGTH], facts[used, WIDTH] = length, width
-    return used + 1
-
-
-@jit
-def _on_lane(roads, lane, x, y, heading):  # type: ignore[no-untyped-def]
-    """Return (s, r, turn against the lane, whether a vehicle there follows the lane)."""
-    s, r = lane_local(roads, lane, x, y)
-    inside = min(max(s, 0.0), roads.lane_length[lane])
-    turn = fold(heading - lane_heading(roads, lane, inside))
-    follows = abs(turn) < 0.6 and abs(r) < 0.75 * roads.lane_width[lane] and s > -5.0
-    return s, r, turn, follows
-
-
-@jit
-def _neighbour(roads, lane, side):  # type: ignore[no-untyped-def]
-    """Return whether a lane lies to the left (-1) or right (+1) on the same road."""
-    road = roads.lane_road[lane]
-    other = lane + side
-    return roads.road_lane_start[road] <= other < roads.road_lane_start[road + 1]
-
-
-@jit
-def predict(  # type: ignore[no-untyped-def]
-    roads, route, count, ego_s, ego_speed, seen, shape, x, y, heading, speed, lateral, acceleration, yaw_rate,
-    length, width, indicator, lane, ghosts, facts,
-):  # fmt: skip
-    """Write hypotheses about all visible actors that could matter within the horizon; return their number.
-
-    ``ghosts`` float64 ``[GHOSTS, STEPS, TRACK]`` and ``facts`` float64 ``[GHOSTS, FACTS]`` are written. The ego is
-    entry 0 of the actor arrays ``[V]`` and is skipped.
-    """
-    used = 0
-    horizon = (STEPS - 1) * STEP_S
-    for a in range(1, x.shape[0]):
-        if not seen[a] or used > GHOSTS - 3:
-            continue
-        dx, dy = x[a] - x[0], y[a] - y[0]
-        reach = (ego_speed + abs(speed[a]) + 6.0) * horizon + 15.0
-        if dx * dx + dy * dy > reach * reach:
-            continue
-        solid = _FIRST_OBJECT <= shape[a] <= _LAST_OBJECT
-        walker = shape[a] == _PEDESTRIAN or shape[a] == _CYCLIST
-        track = ghosts[used]
-        moving = abs(speed[a]) > 0.1 or abs(lateral[a]) > 0.1
-        if solid or not moving:
-            go_on(x[a], y[a], heading[a], 0.0, 0.0, 0.0, 0.0, 0.0, track)
-            locate(route, count, length[a], width[a], track)
-            used = _keep(ghosts, facts, used, a, 1.0, length[a], width[a], GOES_ON)
-            if walker and _faces_route(route, count, x[a], y[a], heading[a], length[a], width[a]):
-                go_on(x[a], y[a], heading[a], SET_OFF_MPS, 0.0, 0.0, 0.0, 0.3, ghosts[used])
-                locate(route, count, length[a], width[a], ghosts[used])
-                used = _keep(ghosts, facts, used, a, 0.2, length[a], width[a], SETS_OFF)
-            continue
-        s, r, turn, follows = _on_lane(roads, lane[a], x[a], y[a], heading[a])
-        braking = min(acceleration[a], 0.0) if acceleration[a] < -0.5 else 0.0
-        driving = min(max(acceleration[a], 0.0), 2.0) if acceleration[a] > 0.3 else 0.0
-        if walker or not follows or speed[a] < 0.0:
-            go_on(
-                x[a], y[a], heading[a], speed[a], lateral[a], braking + driving if not walker else 0.0,
-                yaw_rate[a] if not walker else 0.0, 0.0, track,
-            )  # fmt: skip
-            locate(route, count, length[a], width[a], track)
-            used = _keep(ghosts, facts, used, a, 1.0, length[a], width[a], GOES_ON)
-            continue
-        used = _vehicle(
-            roads, route, count, lane[a], s, r, turn, speed[a], braking + driving, indicator[a],
-            length[a], width[a], a, ghosts, facts, used,
-        )  # fmt: skip
-    return used
-
-
-@jit
-def _vehicle(  # type: ignore[no-untyped-def]
-    roads, route, count, lane, s, r, turn, speed, acceleration, indicator, length, width, a, ghosts, facts, used
-):
-    sideways = speed * math.sin(turn)
-    lane_width = roads.lane_width[lane]
-    goal, rate, likely = r, 0.0, 1.0
-    if abs(sideways) > 0.25:
-        side = 1 if sideways > 0.0 else -1
-        crossing = r * side > 0.12 * lane_width  # it is leaving its lane on that side
-        goal = side * lane_width if crossing and _neighbour(roads, lane, side) else 0.0
-        if crossing and not _neighbour(roads, lane, side):
-            goal = r + sideways * 1.0
-        if not crossing and r * side < -0.12 * lane_width:
-            goal = 0.0  # it comes back to its centre
-        elif not crossing:
-            goal = side * lane_width if _neighbour(roads, lane, side) else r + sideways * 1.0
-        rate = abs(sideways)
-    track = ghosts[used]
-    announced = indicator != 0 and indicator != 2 and rate == 0.0 and _neighbour(roads, lane, indicator)
-    branched = follow_lane(
-        roads, lane, s, r, rate, goal, -1.0, speed, acceleration, indicator, 0, math.inf, track
-    )
+def _keep(route, count, ego, ghosts, facts, used, actor, likely, length, width, kind):  # type: ignore[no-untyped-def]
+    """Take up ghost number ``used`` if it comes near the route ahead; return the number of ghosts."""
+    track, fact = ghosts[used], facts[used]
     locate(route, count, length, width, track)
-    first = used
-    used = _keep(ghosts, facts, used, a, likely, length, width, GOES_ON)
-    if announced:
-        follow_lane(
-            roads, lane, s, r, LANE_CHANGE_MPS, indicator * lane_width, 0.3, speed, acceleration, 0, 0, math.inf,
-            ghosts[used],
-        )  # fmt: skip
-        locate(route, count, length, width, ghosts[used])
-        facts[first, LIKELY] = 0.5
-        used = _keep(ghosts, facts, used, a, 0.6, length, width, CHANGES_LANE)
-    elif branched:
-        follow_lane(
-            roads, lane, s, r, rate, goal, -1.0, speed, acceleration, indicator, 1, math.inf, ghosts[used]
-        )
-        locate(route, count, length, width, ghosts[used])
-        facts[first, LIKELY] = 0.9 if indicator != 0 else 0.7
-        used = _keep(ghosts, facts, used, a, 0.1 if indicator != 0 else 0.3, length, width, TURNS)
-    return used
+    fact[ACTOR], fact[LIKELY], fact[KIND], fact[LENGTH], fact[WIDTH] = actor, likely, kind, length, width
+    fact[R_MIN], fact[R_MAX], fact[S_MIN], fact[S_MAX] = 1e9, -1e9, 1e9, -1e9
+    for k in range(STEPS):
+        fact[R_MIN] = min(fact[R_MIN], track[k, R] - track[k, SIDE])
+        fact[R_MAX] = max(fact[R_MAX], track[k, R] + track[k, SIDE])
+        fact[S_MIN] = min(fact[S_MIN], track[k, S] - track[k, HALF])
+        fact[S_MAX] = max(fact[S_MAX], track[k, S] + track[k, HALF])
+    beside = fact[R_MIN] > NEAR_M or fact[R_MAX] < -NEAR_M
+    behind = fact[S_MAX] < ego[E_S] - 5.0
+    ahead = fact[S_MIN] > ego[E_S] + 8.0 * ego[E_SPEED] + 30.0
+    return used if beside or behind or ahead else used + 1
 
 
 @jit
-def _faces_route(route, count, x, y, heading, length, width):  # type: ignore[no-untyped-def]
+def _faces_route(route, count, actor):  # type: ignore[no-untyped-def]
     """Tell whether somebody who stands within 6 m of the route looks towards it."""
-    _, r, turn, _, side = beside_route(route, count, x, y, heading, length, width)
+    _, r, turn, _, side = beside_route(route, count, actor)
     towards = -math.sin(turn) if r > 0.0 else math.sin(turn)
     return towards > 0.5 and abs(r) - side < 6.0
 
 
-def blank_ghosts() -> tuple[np.ndarray, np.ndarray]:
-    """Return scratch arrays for ``predict``."""
-    return np.zeros((GHOSTS, STEPS, TRACK)), np.zeros((GHOSTS, FACTS))
+@jit
+def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts):  # type: ignore[no-untyped-def]
+    """Write hypotheses about all visible actors that could matter within the horizon; return their number.
+
+    ``ghosts`` float64 ``[GHOSTS, STEPS, TRACK]`` and ``facts`` float64 ``[GHOSTS, FACTS]`` are written. The ego is
+    entry 0 of ``actors`` and is skipped.
+    """
+    used = 0
+    horizon = (STEPS - 1) * STEP_S
+    for a in range(1, actors.shape[0]):
+        actor = actors[a]
+        if actor[SEEN] == 0.0 or used > GHOSTS - 3:
+            continue
+        dx, dy, speed = actor[A_X] - actors[0, A_X], actor[A_Y] - actors[0, A_Y], actor[A_SPEED]
+        reach = (ego[E_SPEED] + abs(speed) + 3.0) * horizon + 20.0
+        if dx * dx + dy * dy > reach * reach:
+            continue
+        walker = actor[SHAPE] == _PEDESTRIAN or actor[SHAPE] == _CYCLIST
+        solid = _FIRST_OBJECT <= actor[SHAPE] <= _LAST_OBJECT
+        length, width, heading = actor[A_LENGTH], actor[A_WIDTH], actor[A_HEADING]
+        if solid or (abs(speed) < 0.1 and abs(actor[LATERAL]) < 0.1):
+            go_on(actor[A_X], actor[A_Y], heading, 0.0, 0.0, 0.0, 0.0, 0.0, ghosts[used])
+            used = _keep(route, count, ego, ghosts, facts, used, a, 1.0, length, width, GOES_ON)
+            if walker and _faces_route(route, count, actor):
+                go_on(actor[A_X], actor[A_Y], heading, SET_OFF_MPS, 0.0, 0.0, 0.0, 0.3, ghosts[used])
+                used = _keep(route, count, ego, ghosts, facts, used, a, 0.2, length, width, SETS_OFF)
+            continue
+        gain = actor[ACCELERATION] if actor[ACCELERATION] < -0.5 else 0.0
+        if actor[ACCELERATION] > 0.3:
+            gain = min(actor[ACCELERATION], 2.0)
+        lane = int(actor[LANE])
+        s, r, along = locate_on(lanes, poses, lane, actor[A_X], actor[A_Y])
+        turn = fold(heading - along)
+        follows = abs(turn) < 0.6 and abs(r) < 0.75 * lanes[lane, LANE_WIDTH] and s > -5.0 and speed > 0.0
+        if walker or not follows:
+            bend = 0.0 if walker else actor[YAW_RATE]
+            go_on(
+                actor[A_X], actor[A_Y], heading, speed, actor[LATERAL], 0.0 if walker else gain, bend, 0.0,
+                ghosts[used],
+            )  # fmt: skip
+            used = _keep(route, count, ego, ghosts, facts, used, a, 1.0, length, width, GOES_ON)
+        else:
+            used = _vehicle(
+                lanes, poses, following, route, count, ego, actor, a, s, r, turn, gain, ghosts, facts, used
+            )
+    return used
+
+
+@jit
+def _sideways_goal(lanes, lane, r, sideways):  # type: ignore[no-untyped-def]
+    """Return the offset that a sideways motion leads to: the next lane, its own centre, or straight off the road."""
+    side = 1 if sideways > 0.0 else -1
+    if r * side < -0.12 * lanes[lane, LANE_WIDTH]:
+        return 0.0  # it comes to its centre
+    if lanes[lane, ROAD_FIRST] <= lane + side < lanes[lane, ROAD_END]:
+        return side * lanes[lane, LANE_WIDTH]
+    return r + sideways
+
+
+@jit
+def _vehicle(  # type: ignore[no-untyped-def]
+    lanes, poses, following, route, count, ego, actor, a, s, r, turn, gain, ghosts, facts, used
+):
+    lane, speed, indicator = int(actor[LANE]), actor[A_SPEED], int(actor[INDICATOR])
+    sideways = speed * math.sin(turn)
+    goal, rate = r, 0.0
+    if abs(sideways) > 0.25:
+        goal, rate = _sideways_goal(lanes, lane, r, sideways), abs(sideways)
+    length, width = actor[A_LENGTH], actor[A_WIDTH]
+    branched = follow_lane(
+        lanes, poses, following, lane, s, r, rate, goal, -1.0, speed, gain, indicator, 0, ghosts[used]
+    )
+    beside = lane + indicator
+    announced = abs(indicator) == 1 and rate == 0.0 and lanes[lane, ROAD_FIRST] <= beside < lanes[lane, ROAD_END]
+    signals = abs(indicator) == 1
+    likely = 0.5 if announced else ((0.9 if signals else 0.7) if branched else 1.0)
+    used = _keep(route, count, ego, ghosts, facts, used, a, likely, length, width, GOES_ON)
+    if announced:
+        follow_lane(
+            lanes, poses, following, lane, s, r, LANE_CHANGE_MPS, indicator * lanes[lane, LANE_WIDTH], 0.3, speed,
+            gain, 0, 0, ghosts[used],
+        )  # fmt: skip
+        used = _keep(route, count, ego, ghosts, facts, used, a, 0.6, length, width, CHANGES_LANE)
+    elif branched:
+        follow_lane(
+            lanes, poses, following, lane, s, r, rate, goal, -1.0, speed, gain, indicator, 1, ghosts[used]
+        )
+        used = _keep(route, count, ego, ghosts, facts, used, a, 1.0 - likely, length, width, TURNS)
+    return used

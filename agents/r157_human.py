@@ -1,10 +1,10 @@
 """The competent and careful human driver of UN Regulation No. 157, Annex 4 Appendix 3, for any hazard ahead.
 
-The regulation defines the driver for cut-in, cut-out and deceleration of a lead vehicle: risk is perceived 0.4 s after
-another road user has wandered more than 0.375 m from its line, danger is a time to collision of 2.0 s in a cut-in, the
-brake starts 0.75 s later (release deceleration 0.4 m/s2 until then) and builds up at 12.65 m/s3 to 0.774 g; the driver
-never steers and follows at 2.0 s. Here anybody who moves into the ego's path is treated as the regulation treats a
-cutting-in vehicle. Between hazards it follows like a gentle IDM.
+The regulation defines the driver for cut-in, cut-out and deceleration of a lead vehicle: risk is perceived 0.4 s
+after another road user has wandered more than 0.375 m from its line, danger is a time to collision of 2.0 s in a
+cut-in, the brake starts 0.75 s later (release deceleration 0.4 m/s2 until then) and builds up at 12.65 m/s3 to
+0.774 g; the driver never steers and follows at 2.0 s. Here anybody who moves into the ego's path is treated as the
+regulation treats a cutting-in vehicle. Between hazards it follows like a gentle IDM.
 """
 
 from __future__ import annotations
@@ -13,15 +13,38 @@ import math
 
 import numpy as np
 
-from simdrive.agents.answers import answer, rule_card, slopes, view_of
-from simdrive.agents.following import bend_speeds, beside_route, idm_acceleration, speed_at, valid_points
+from simdrive.agents.answers import answer, rule_card, view_of
+from simdrive.agents.following import (
+    FREE_M,
+    TICK_S,
+    bend_speeds,
+    beside_route,
+    idm_acceleration,
+    speed_at,
+    valid_points,
+)
 from simdrive.agents.memory import SlotMemory
+from simdrive.agents.scene import (
+    E_FREE,
+    E_LENGTH,
+    E_R,
+    E_S,
+    E_SLOPE,
+    E_SPEED,
+    E_TIME,
+    E_WIDTH,
+    LATERAL,
+    SEEN,
+    SPEED,
+    pack_actors,
+    pack_ego,
+)
 from simdrive.jit import jit
 from simdrive.sim.plans import PLAN_POINTS, PLAN_TIMES, shift_length, shift_offset, write_point
 from simdrive.types import Charge, Float, Long, ObservationBatch, PlanBatch, Wants
 
-_HOME, _WANDERED = 0, 1  # per actor: offset at which its sideways motion began; time at which it had wandered, s
-_DANGER, _UNSAFE = 0, 1  # per slot: time at which danger was recognised; last time the scene was unsafe, s
+_HOME, _WANDERED = 0, 1  # per actor: offset where its sideways motion began; time at which it had wandered, s
+_DANGER, _UNSAFE = 0, 1  # per slot: time at which danger was recognised; last unsafe time, s
 
 WANDER_M, PERCEPTION_S, REACTION_S = 0.375, 0.4, 0.75
 RELEASE_MPS2, JERK_MPS3, BRAKE_MPS2 = 0.4, 12.65, 0.774 * 9.81
@@ -50,31 +73,30 @@ def _perceived(now_s, r, sideways, memory, a):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _scene(  # type: ignore[no-untyped-def]
-    route, count, s0, ego_speed, ego_length, ego_width, now_s, memory,
-    seen, x, y, heading, speed, lateral, length, width,
-):  # fmt: skip
+def _scene(route, count, ego, memory, actors):  # type: ignore[no-untyped-def]
     """Return (gap, leader speed) for calm following and (unsafe, speed to brake down to)."""
-    gap, along, unsafe, target = 1e9, 0.0, False, 0.0
-    for a in range(1, x.shape[0]):
-        if not seen[a]:
+    gap, along, unsafe, target = FREE_M, 0.0, False, 0.0
+    for a in range(1, actors.shape[0]):
+        if actors[a, SEEN] == 0.0:
             continue
-        s, r, turn, half, side = beside_route(route, count, x[a], y[a], heading[a], length[a], width[a])
-        sideways = speed[a] * math.sin(turn) + lateral[a] * math.cos(turn)
-        ahead = speed[a] * math.cos(turn) - lateral[a] * math.sin(turn)
-        perceived = _perceived(now_s, r, sideways, memory, a)
-        if s <= s0:
+        s, r, turn, half, side = beside_route(route, count, actors[a])
+        cos, sin = math.cos(turn), math.sin(turn)
+        sideways = actors[a, SPEED] * sin + actors[a, LATERAL] * cos
+        ahead = actors[a, SPEED] * cos - actors[a, LATERAL] * sin
+        perceived = _perceived(ego[E_TIME], r, sideways, memory, a)
+        if s <= ego[E_S]:
             continue
-        clearance = abs(r) - side - 0.5 * ego_width
-        closing = ego_speed - ahead
-        distance = max(s - s0 - half - 0.5 * ego_length, 0.0)
+        clearance = abs(r) - side - 0.5 * ego[E_WIDTH]
+        closing = ego[E_SPEED] - ahead
+        distance = max(s - ego[E_S] - half - 0.5 * ego[E_LENGTH], 0.0)
         ttc = distance / closing if closing > 1e-3 else math.inf
         towards = -sideways if r > 0.0 else sideways
         entering = towards >= SIDEWAYS_MPS
         if entering and not perceived:
             continue
         if clearance > 0.0:  # beside the path: a hazard only if it gets there before the ego has passed
-            if not entering or clearance / towards > ttc + (2.0 * half + ego_length) / max(closing, 1.0):
+            passed = ttc + (2.0 * half + ego[E_LENGTH]) / max(closing, 1.0)
+            if not entering or clearance / towards > passed:
                 continue
             dangerous = ttc <= DANGER_TTC_S
         else:
@@ -90,64 +112,57 @@ def _scene(  # type: ignore[no-untyped-def]
 
 @jit
 def _write(  # type: ignore[no-untyped-def]
-    route, count, s0, r0, slope, speed, bends, gap_m, leader_mps, since_s, unsafe, target, driver, times, plan
+    route, count, ego, bends, gap_m, leader_mps, since_s, unsafe, target, driver, times, plan
 ):
     """Write the plan: brake as the regulation says while unsafe, hold while the latch lasts, else follow."""
-    length = shift_length(r0, slope, 0.0, speed, 1.0)
-    step = 0.05
-    s, v, ahead, row, k = s0, speed, gap_m, 0, 0
-    ticks = int(round(times[times.shape[0] - 1] / step))
+    length = shift_length(ego[E_R], ego[E_SLOPE], 0.0, ego[E_SPEED], 1.0)
+    s, v, ahead, row, k = ego[E_S], ego[E_SPEED], gap_m, 0, 0
+    ticks = round(times[times.shape[0] - 1] / TICK_S)
     for tick in range(ticks + 1):
-        t = tick * step
+        t = tick * TICK_S
         while k < times.shape[0] and times[k] <= t + 1e-9:
-            offset, incline = shift_offset(s - s0, length, r0, slope, 0.0)
+            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], 0.0)
             write_point(route, s, offset, incline, v, times[k], plan[k])
             k += 1
         allowed, row = speed_at(route, count, bends, s, row)
-        a = max(idm_acceleration(v, allowed, ahead, leader_mps, driver), -CALM_BRAKING_MPS2)
+        a = idm_acceleration(v, allowed, ahead, leader_mps, driver)
         if unsafe:
             a = -braking(since_s + t)
-            if v + a * step < target:
-                a = min((target - v) / step, 0.0)
+            if v + a * TICK_S < target:
+                a = min((target - v) / TICK_S, 0.0)
         elif since_s >= 0.0:
             a = min(a, 0.0)
-        after = max(v + a * step, 0.0)
-        moved = 0.5 * (v + after) * step
+        after = max(v + a * TICK_S, 0.0)
+        moved = 0.5 * (v + after) * TICK_S
         s, v = s + moved, after
-        ahead = max(ahead + leader_mps * step - moved, 0.0)
+        if ahead < 0.5 * FREE_M:
+            ahead = max(ahead + leader_mps * TICK_S - moved, 0.0)
 
 
 @jit
-def _plan_rows(  # type: ignore[no-untyped-def]
-    rows, now_s, scalars, memory, routes, route_s, route_r, slope, ego_speed, ego_size, free, bend_mps2, driver,
-    seen, x, y, heading, speed, lateral, length, width, times, plans,
-):  # fmt: skip
+def _plan_rows(rows, scalars, memory, routes, egos, actors, bend_mps2, driver, times, plans):  # type: ignore[no-untyped-def]
     bends = np.empty(routes.shape[1])
     for n in range(routes.shape[0]):
-        route, known = routes[n], scalars[rows[n]]
+        route, ego, known, now_s = routes[n], egos[n], scalars[rows[n]], egos[n, E_TIME]
         count = valid_points(route)
-        bend_speeds(route, count, free[n], bend_mps2, 2.0, bends)
-        gap, along, unsafe, target = _scene(
-            route, count, route_s[n], ego_speed[n], ego_size[n, 0], ego_size[n, 1], now_s[n], memory[rows[n]],
-            seen[n], x[n], y[n], heading[n], speed[n], lateral[n], length[n], width[n],
-        )  # fmt: skip
+        bend_speeds(route, count, ego[E_FREE], bend_mps2, 2.0, bends)
+        gap, along, unsafe, target = _scene(route, count, ego, memory[rows[n]], actors[n])
         if unsafe:
             if math.isnan(known[_DANGER]):
-                known[_DANGER] = now_s[n]
-            known[_UNSAFE] = now_s[n]
-        elif not math.isnan(known[_UNSAFE]) and now_s[n] - known[_UNSAFE] > LATCH_S:
+                known[_DANGER] = now_s
+            known[_UNSAFE] = now_s
+        elif not math.isnan(known[_UNSAFE]) and now_s - known[_UNSAFE] > LATCH_S:
             known[_DANGER], known[_UNSAFE] = math.nan, math.nan
-        since = -1.0 if math.isnan(known[_DANGER]) else now_s[n] - known[_DANGER]
-        _write(
-            route, count, route_s[n], route_r[n], slope[n], ego_speed[n], bends, gap, along, since, unsafe, target,
-            driver, times, plans[n],
-        )  # fmt: skip
+        since = -1.0 if math.isnan(known[_DANGER]) else now_s - known[_DANGER]
+        _write(route, count, ego, bends, gap, along, since, unsafe, target, driver, times, plans[n])
 
 
 class R157Human:
     """Rule driver: the regulation's competent human, with its own perception and reaction times."""
 
-    def __init__(self, name: str = "r157_human", time_gap_s: float = 2.0, bend_acceleration_mps2: float = 2.5) -> None:
+    def __init__(
+        self, name: str = "r157_human", time_gap_s: float = 2.0, bend_acceleration_mps2: float = 2.5
+    ) -> None:
         self.card = rule_card(
             name,
             "competent and careful human driver of UN R157 (0.4 s perception, 0.75 s reaction, 0.774 g)",
@@ -156,7 +171,7 @@ class R157Human:
         )
         self.wants = Wants(world="visible")
         self.charge = Charge()
-        self._driver = np.array([1.5, 2.0, 3.0, time_gap_s, 4.0, CALM_BRAKING_MPS2])
+        self._driver = np.array([1.5, 2.0, 3.0, time_gap_s, CALM_BRAKING_MPS2])
         self._bend = bend_acceleration_mps2
         self._memory = SlotMemory(scalars=2, per_actor=2)
 
@@ -166,15 +181,11 @@ class R157Human:
 
     def plan(self, batch: ObservationBatch) -> PlanBatch:
         """Follow calmly, or brake as far as perception and reaction have come."""
-        view = view_of(batch, self.card.name)
-        rows = self._memory.rows(batch.slot, view.x.shape[1])
+        actors = pack_actors(view_of(batch, self.card.name))
+        rows = self._memory.rows(batch.slot, actors.shape[1])
         plans: Float = np.empty((len(batch), PLAN_POINTS, 5))
-        free = np.fmin(batch.cruise_speed_mps, batch.speed_limit_mps)
         _plan_rows(
-            rows, batch.t_obs_us * 1e-6, self._memory.scalars, self._memory.actors,
-            batch.route, batch.route_s, batch.route_r, slopes(batch), np.maximum(batch.ego[:, 3], 0.0),
-            batch.ego_size, free, self._bend, self._driver,
-            view.present & view.visible, view.x, view.y, view.heading, view.speed, view.lateral_speed,
-            view.length, view.width, PLAN_TIMES, plans,
+            rows, self._memory.scalars, self._memory.actors, batch.route, pack_ego(batch), actors, self._bend,
+            self._driver, PLAN_TIMES, plans,
         )  # fmt: skip
         return answer(plans)

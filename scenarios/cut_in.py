@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,7 @@ class CutIn:
         wait = 3.2 + float(rng.uniform(0.0, 2.0))
         gap = slower * (threshold + wait) + 0.5 * (cutter.length_m + stage.ego.length_m)
         level = road.beside(lane, _START_M + gap, beside)
-        who = stage.add(on_lane(
-            rng, "cutter", cutter.shape, beside, level, speed - slower, reactive=True, time_wanted_s=0.5,
-            length_m=cutter.length_m, width_m=cutter.width_m, height_m=cutter.height_m, colour=cutter.colour,
-        ))  # fmt: skip
+        who = stage.add(replace(cutter, s_m=level, reactive=True, time_wanted_s=0.5))
         row = -1
         if hazard:
             ready = stage.lead_in(who)

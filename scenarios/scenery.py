@@ -85,11 +85,18 @@ def pavement(stage: Stage, lane: LaneIndex, span: Span, offset_m: float, width_m
     stage.walkable.extend(stage.road.strip(lane, span, (offset_m, offset_m + width_m)))
 
 
-def park(stage: Stage, rng: Generator, lane: LaneIndex, s_m: float, inner_m: float, shape: Shape) -> int:
-    """Park a vehicle with its near side ``inner_m`` to the right of the lane centre; return its index."""
+def park(
+    stage: Stage, rng: Generator, lane: LaneIndex, s_m: float, inner_m: float, shape: Shape, align: int = 0
+) -> float:
+    """Park a vehicle with its near side ``inner_m`` to the right of the lane centre; return its length, m.
+
+    ``s_m`` is the place of its middle, its front (``align`` -1) or its rear end (1).
+    """
     size = draw_size(rng, shape)
-    pose = stage.road.pose(lane, s_m, inner_m + 0.5 * size["width_m"])
-    return stage.add(standing(rng, "parked", shape, pose, **size))
+    middle = s_m + 0.5 * align * size["length_m"]
+    pose = stage.road.pose(lane, middle, inner_m + 0.5 * size["width_m"])
+    stage.add(standing(rng, "parked", shape, pose, **size))
+    return size["length_m"]
 
 
 def parked_row(

@@ -1,7 +1,7 @@
 """Closed forms for when scripted movements get somewhere, so that a hazard meets an ego that does not react.
 
-The scripted lateral motion builds up and takes off lateral speed at ``LATERAL_ACCELERATION_MPS2``
-(simdrive.sim.scripted).
+Scripted movements across a path build up and take off lateral speed at ``LATERAL_ACCELERATION_MPS2`` (see
+``OFFSET`` in simdrive.sim.spec).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 from simdrive.errors import ParameterError
-from simdrive.sim.scripted import LATERAL_ACCELERATION_MPS2
+
+LATERAL_ACCELERATION_MPS2 = 2.0
 
 
 def start_up_time_s(distance_m: float, speed_mps: float, acceleration_mps2: float) -> float:

@@ -12,3 +12,7 @@ if not all((_HERE / name).is_dir() for name in _CONTENT) and (_HERE.parent / "py
     __path__.append(str(_HERE.parent))  # a checkout without symbolic links
 
 __version__ = "0.1.0"
+
+from simdrive.envs.register import register_scenarios  # noqa: E402 - only after the fallback above
+
+register_scenarios()

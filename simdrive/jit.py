@@ -1,16 +1,18 @@
 """numba set-up shared by every compiled kernel: no fastmath, and a cache that notices edits in imported files.
 
 numba's own cache looks only at the file that holds the function, so an edited helper in another file would go
-unnoticed. The cache folder is therefore keyed by a hash of all kernel sources.
+unnoticed. Every module therefore caches in a folder keyed by a hash of its own source and of all simdrive modules that
+it imports, directly or not.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -21,23 +23,8 @@ import numba
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
-@functools.cache
-def kernel_sources_hash() -> str:
-    """Return a hash over every source file that imports this module (the compiled kernels), 16 hex digits."""
-    root = Path(__file__).resolve().parent
-    total = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(root.rglob("*.py")):
-        text = path.read_bytes()
-        if b"simdrive.jit" in text or path.name == "jit.py":
-            total.update(path.relative_to(root).as_posix().encode() + b"\0" + text)
-    # rglob does not follow the content links on every Python version: name them.
-    for folder in ("agents", "metrics", "scenarios"):
-        for path in sorted((root / folder).glob("*.py")):
-            text = path.read_bytes()
-            if b"simdrive.jit" in text:
-                total.update(path.name.encode() + b"\0" + text)
-    return total.hexdigest()[:16]
+_PACKAGE = Path(__file__).resolve().parent
+_CACHED_ELSEWHERE = "NUMBA_CACHE_DIR" in os.environ  # the user's own choice wins
 
 
 def _cache_root() -> Path:
@@ -48,17 +35,67 @@ def _cache_root() -> Path:
     return home / ".cache" / "simdrive" if os.access(home, os.W_OK) else Path(tempfile.gettempdir()) / "simdrive"
 
 
-if "NUMBA_CACHE_DIR" not in os.environ:
-    numba.config.CACHE_DIR = str(_cache_root() / f"kernels-{kernel_sources_hash()}")
+def _source(module: str) -> Path | None:
+    """Return the file of a simdrive module, None if there is no such module."""
+    parts = module.split(".")[1:]
+    for root in (_PACKAGE, _PACKAGE.parent):  # the parent serves a checkout without symbolic links
+        path = root.joinpath(*parts)
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if parts and candidate.is_file():
+                return candidate
+    return None
+
+
+@functools.cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Return the simdrive modules that a file imports, by name."""
+
+    def names() -> Iterator[str]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+    return tuple(sorted({name for name in names() if name.startswith("simdrive.")}))
+
+
+@functools.cache
+def sources_hash(module: str) -> str:
+    """Return a hash over the source of ``module`` and of all simdrive modules it imports, 16 hex digits."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _source(name)
+        if path is not None and name not in found:
+            found[name] = path
+            waiting.extend(_imports(path))
+    total = hashlib.sha256(numba.__version__.encode())
+    for name in sorted(found):
+        total.update(name.encode() + b"\0" + found[name].read_bytes() + b"\0")
+    return total.hexdigest()[:16]
+
+
+def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+    if not _CACHED_ELSEWHERE:
+        # numba reads the folder when a function is decorated.
+        numba.config.CACHE_DIR = str(_cache_root() / "kernels" / sources_hash(function.__module__))
+    compiled: Any = numba.njit(cache=True, fastmath=False, error_model="numpy", **options)(function)
+    return cast(Callable[P, R], compiled)
 
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` in nopython mode, cached on disk, IEEE arithmetic (fastmath off)."""
-    compiled: Any = numba.njit(cache=True, fastmath=False, error_model="numpy")(function)
-    return cast(Callable[P, R], compiled)
+    return _compiled(function)
 
 
 def jit_inline(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile like ``jit`` and paste the body into every caller: passing tuples of arrays is costly."""
-    compiled: Any = numba.njit(cache=True, fastmath=False, error_model="numpy", forceinline=True)(function)
-    return cast(Callable[P, R], compiled)
+    """Compile like ``jit``, and paste the body into every caller: passing a tuple of arrays costs more than a lane."""
+    return _compiled(function, forceinline=True)
+
+
+def jit_inner(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like ``jit`` for callers that are compiled themselves: no way in from Python, so far less to compile."""
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)

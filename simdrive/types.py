@@ -140,8 +140,8 @@ class ObservationBatch:
     max_output_tokens: Long | None = None  # [N]
     age_us: Long | None = None  # [N] age of the plan in use, -1 = none yet
     pending: Float | None = None  # [N, K, P, 5] plans not yet published, for modes that expose them
-    drivable_left_m: Float | None = None  # [N, R] like lane_left_m, but oncoming lanes included (Worlds' lane_left_m)
-    drivable_right_m: Float | None = None  # [N, R] likewise to the right
+    same_left_m: Float | None = None  # [N, R] the part of lane_left_m on lanes that lead the ego's way
+    same_right_m: Float | None = None  # [N, R] likewise to the right
 
     def __len__(self) -> int:
         return len(self.slot)

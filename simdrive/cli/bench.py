@@ -10,7 +10,9 @@ import typer
 from simdrive.cli.console import guarded, print_json, stdout
 from simdrive.errors import ParameterError, UnknownNameError
 
-app = typer.Typer(help="Speed, always as a ratio against a named baseline in the same run.", no_args_is_help=True)
+app = typer.Typer(
+    help="Speed, always as a ratio against a named baseline in the same run.", no_args_is_help=True
+)
 
 JSON = typer.Option(False, "--json", help="print one JSON object as the last line")
 WORDS = typer.Argument(None, help="key=value options, e.g. 'envs=[highway-v0,merge-v1]'")
@@ -23,7 +25,9 @@ def sim(words: list[str] = WORDS, json: bool = JSON) -> None:
 
     Options: envs=[...] batches=[1,64,1024] seeds=20 sub_steps=300
     """
-    options = _options(words, {"envs": list, "batches": list, "seeds": int, "sub_steps": int, "repetitions": int})
+    options = _options(
+        words, {"envs": list, "batches": list, "seeds": int, "sub_steps": int, "repetitions": int}
+    )
     from simdrive.bench.sim import bench_sim
 
     _show(bench_sim(**options), json)
@@ -79,7 +83,13 @@ def _show(result: Mapping[str, Any], json: bool) -> None:
     for name in ("case", "value", "unit", "baseline", "ratio"):
         table.add_column(name, justify="left" if name in ("case", "unit", "baseline") else "right")
     for row in result["rows"]:
-        table.add_row(str(row["case"]), _number(row["value"]), row["unit"], _text(row["baseline"]), _number(row["ratio"]))
+        table.add_row(
+            str(row["case"]),
+            _number(row["value"]),
+            row["unit"],
+            _text(row["baseline"]),
+            _number(row["ratio"]),
+        )
     console = stdout()
     console.print(table)
     for key, value in result["summary"].items():

@@ -78,7 +78,7 @@ def _friendly(primary: str, words: Sequence[str], error: Exception) -> Parameter
     for word in words:
         key = word.partition("=")[0].lstrip("+~")
         head, _, field = key.rpartition(".")
-        if head and f"'{key}'" in text or f"'{field}'" in text:
+        if (head and f"'{key}'" in text) or f"'{field}'" in text:
             allowed = _fields_of(primary, head, [other for other in words if other != word])
             if allowed and field not in allowed:
                 return UnknownNameError(f"field of {head!r}", field, allowed)
@@ -94,4 +94,8 @@ def _fields_of(primary: str, path: str, words: Sequence[str]) -> tuple[str, ...]
         node = OmegaConf.select(compose(primary, overrides=list(words)), path)
     except HydraException:
         return ()
-    return tuple(str(key) for key in node if not str(key).startswith("_")) if isinstance(node, DictConfig) else ()
+    return (
+        tuple(str(key) for key in node if not str(key).startswith("_"))
+        if isinstance(node, DictConfig)
+        else ()
+    )

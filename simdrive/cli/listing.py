@@ -10,7 +10,13 @@ import typer
 from simdrive.cli.console import guarded, print_json, stdout
 from simdrive.errors import UnknownNameError
 
-KINDS = {"suites": "suite", "scenarios": "scenario", "agents": "agent", "metrics": "metric", "latencies": "latency"}
+KINDS = {
+    "suites": "suite",
+    "scenarios": "scenario",
+    "agents": "agent",
+    "metrics": "metric",
+    "latencies": "latency",
+}
 
 
 @guarded
@@ -35,7 +41,10 @@ def ls(
 def _entries(group: str) -> list[dict[str, Any]]:
     from simdrive.build import config_names, load_config
 
-    return [{"name": name, "description": _describe(group, load_config(group, name), name)} for name in config_names(group)]
+    return [
+        {"name": name, "description": _describe(group, load_config(group, name), name)}
+        for name in config_names(group)
+    ]
 
 
 def _describe(group: str, config: dict[str, Any], name: str) -> str:
@@ -56,7 +65,9 @@ def _runs(root: Path) -> list[dict[str, Any]]:
     for path in sorted(root.glob("*/run.json")):
         store = RunStore.open(path.parent)
         done, planned = store.progress()
-        rows.append({"name": path.parent.as_posix(), "description": f"{store.status}, {done}/{planned} episodes"})
+        rows.append(
+            {"name": path.parent.as_posix(), "description": f"{store.status}, {done}/{planned} episodes"}
+        )
     return rows
 
 

@@ -19,7 +19,11 @@ class BarProgress:
 
     def __init__(self) -> None:
         self._bar = Progress(
-            TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=stderr()
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=stderr(),
         )
         self._task: TaskID | None = None
 

@@ -15,7 +15,9 @@ GROUPS = ("suite", "scenario", "agent", "metric", "latency")
 
 @guarded
 def show(
-    name: str = typer.Argument(..., help="run folder, or the name of a suite, scenario, agent, metric or latency source"),
+    name: str = typer.Argument(
+        ..., help="run folder, or the name of a suite, scenario, agent, metric or latency source"
+    ),
     episode: str = typer.Option("", help="key of one episode of a run folder: its metrics and requests"),
     json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
 ) -> None:

@@ -30,8 +30,8 @@ class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
     """Delays the actions of an environment by a latency source under an injection mode.
 
     Rewards of all environment steps between two returned observations are summed. ``info["latency"]`` holds
-    ``now_us``, the time stamps of the ``answer`` that was in force until now (-1 = none) and its ``age_us``, the
-    ``t_obs_us`` and ``t_start_us`` of the request that the returned observation belongs to, and
+    ``now_us``, the time stamps of the ``answer`` that was in force until now (-1 = none) and its ``age_us``,
+    the ``t_obs_us`` and ``t_start_us`` of the request that the returned observation belongs to, and
     ``dropped_frames``.
 
     With mode ``zero``, or a source that takes no time, observations, rewards and flags are those of the

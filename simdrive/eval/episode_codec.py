@@ -126,7 +126,7 @@ def _requests(results: Sequence[EpisodeResult]) -> pa.Table:
 
 
 def _plan_lengths(plan: Float) -> Array:
-    """Return the number of points ``[K]`` of plans ``[K, P, 5]`` without those at the end that are all NaN."""
+    """Return the number of points ``[K]`` of plans ``[K, P, 5]`` up to the last that is not all NaN."""
     count, points = plan.shape[:2]
     if not plan.size or not np.isnan(plan[:, -1]).all(axis=1).any():
         return np.full(count, points)

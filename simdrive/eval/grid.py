@@ -60,9 +60,15 @@ def latency_configs(
     source_name: str, source: Mapping[str, Any], modes: Any, waitings: Any, aeb_monitor: Any
 ) -> tuple[LatencyConfig, ...]:
     """Expand every list-valued scalar field into an axis and return the settings of the grid in order."""
-    axes = {key: value for key, value in source.items() if isinstance(value, list) and not _is_sequence(source, key)}
+    axes = {
+        key: value
+        for key, value in source.items()
+        if isinstance(value, list) and not _is_sequence(source, key)
+    }
     settings = []
-    for values in itertools.product(*(axes[key] for key in axes), _listed(modes), _listed(waitings), _listed(aeb_monitor)):
+    for values in itertools.product(
+        *(axes[key] for key in axes), _listed(modes), _listed(waitings), _listed(aeb_monitor)
+    ):
         *chosen, mode, waiting, aeb = values
         resolved = dict(source) | dict(zip(axes, chosen, strict=True))
         settings.append(_setting(source_name, resolved, mode, waiting, bool(aeb)))
@@ -70,7 +76,9 @@ def latency_configs(
 
 
 def _setting(name: str, source: Mapping[str, Any], mode: Any, waiting: Any, aeb: bool) -> LatencyConfig:
-    fields = " ".join(f"{key}={value}" for key, value in source.items() if not key.startswith("_") and value is not None)
+    fields = " ".join(
+        f"{key}={value}" for key, value in source.items() if not key.startswith("_") and value is not None
+    )
     mode_name = mode if isinstance(mode, str) else str(mode.get("name", "custom"))
     label = ", ".join([f"{name} {fields}".strip(), mode_name, str(waiting)] + (["aeb"] if aeb else []))
     return LatencyConfig(label, canonical_json(dict(source)), canonical_json(mode), str(waiting), aeb)

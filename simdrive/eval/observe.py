@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simdrive.eval.recorder import Recorder, Rows
+from simdrive.eval.pictures import Pictures
+from simdrive.eval.recorder import Rows
 from simdrive.sim.worlds import Worlds
 from simdrive.types import Int, Long, ObservationBatch, Wants, WorldView
 
@@ -13,19 +14,26 @@ _SIZES = ("length", "width", "height")
 
 
 def observe(
-    worlds: Worlds, book: Recorder, wants: Wants, slots: Long, frames: Long, age_us: Long
+    worlds: Worlds,
+    rows: Rows,
+    wants: Wants,
+    pictures: Pictures | None,
+    slots: Long,
+    frames: Long,
+    age_us: Long,
 ) -> ObservationBatch:
     """Return the observations of N requests.
 
     Args:
         worlds: the batch; a clairvoyant agent gets it as it stands now, everything else is as recorded.
-        book: recorded frames.
+        rows: recorded frames.
         wants: what the agent needs.
+        pictures: draws what it sees; None for agents without cameras.
         slots: ``[N]`` world of each request.
         frames: ``[N]`` recorded frame that each request is made of.
         age_us: ``[N]`` age of the plan in use, -1 = none yet.
     """
-    rows, at = book.rows, (slots, frames)
+    at = (slots, frames)
     ego = (rows.x, rows.y, rows.heading, rows.speed, rows.acceleration)
     traits = worlds.traits
     return ObservationBatch(
@@ -48,7 +56,7 @@ def observe(
         speed_limit_mps=rows.speed_limit_mps[at],
         command=np.array([worlds.specs[slot].command for slot in slots], dtype=np.int32),
         ego_size=np.stack([traits.length[slots, 0], traits.width[slots, 0]], axis=1),
-        frames=None,
+        frames=None if pictures is None else pictures.draw(rows, slots, frames),
         world=None if wants.world == "none" else _view(worlds, rows, wants, slots, frames),
         age_us=age_us,
     )

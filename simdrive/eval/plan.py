@@ -56,7 +56,7 @@ def plan_frame(planned: Sequence[PlannedEpisode]) -> pd.DataFrame:
     """Return the plan as a table with the columns ``PLAN_COLUMNS``.
 
     Raises:
-        RunFolderError: if rows are not numbered 0 .. n-1 or a key occurs twice.
+        RunFolderError: if there is no row, rows are not numbered 0 .. n-1, or a key occurs twice.
     """
     frame = pd.DataFrame(
         [
@@ -93,6 +93,8 @@ def check_plan(frame: pd.DataFrame) -> None:
     missing = [name for name in PLAN_COLUMNS if name not in frame.columns]
     if missing:
         raise RunFolderError(f"the plan lacks the columns {', '.join(missing)}")
+    if not len(frame):
+        raise RunFolderError("the plan holds no episode; name at least one case, agent and latency setting")
     if list(frame["row"]) != list(range(len(frame))):
         raise RunFolderError("the rows of the plan must be numbered 0, 1, 2 ... in order")
     twice = sorted(frame["key"][frame["key"].duplicated()])

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from simdrive.eval.junctions import junction_lanes
 from simdrive.jit import jit
 from simdrive.sim.lanes import VEHICLE_LENGTH_M, lane_heading, lane_local, lane_width
-from simdrive.sim.lighting import light_rows
 from simdrive.sim.state import Actors, Bool, Float, Int, RoadTables, Small, Traits
 from simdrive.sim.visibility import line_of_sight
 from simdrive.sim.worlds import Worlds
@@ -158,8 +157,14 @@ class Recorder:
         next_us: ``[B]`` when the next frame of each world arrives.
     """
 
-    def __init__(self, worlds: Worlds, phase_us: Long) -> None:
-        """Make room for the episodes of ``worlds``; first frames arrive at ``phase_us`` [B]."""
+    def __init__(self, worlds: Worlds, phase_us: Long, light: Float) -> None:
+        """Make room for the episodes of ``worlds``.
+
+        Args:
+            worlds: a batch at time zero.
+            phase_us: ``[B]`` when the first frames arrive.
+            light: ``[B, LIGHT_COLUMNS]`` light and weather, which limit sight.
+        """
         longest_s = max(spec.time_limit_s for spec in worlds.specs)
         frames = math.ceil(longest_s * 1e6 / FRAME_PERIOD_US) + 2
         self.rows = _empty_rows(worlds.size, frames, worlds.actors.x.shape[1])
@@ -167,7 +172,7 @@ class Recorder:
         self.next_us = phase_us.copy()
         self._worlds = worlds
         self._junction = junction_lanes(worlds.roads)
-        self._light = light_rows([spec.lighting for spec in worlds.specs])
+        self._light = light
 
     def record(self, chosen: npt.NDArray[np.int64], now_us: int, driven_m: Float) -> Long:
         """Write one row for each of the ``chosen`` worlds [N]; return the indices of these rows [N]."""

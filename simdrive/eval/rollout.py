@@ -17,9 +17,11 @@ from simdrive.eval.driving import Driving
 from simdrive.eval.ending import Ending
 from simdrive.eval.episode import EpisodeInput, episode_log
 from simdrive.eval.observe import observe
+from simdrive.eval.pictures import Pictures
 from simdrive.eval.recorder import Recorder
 from simdrive.eval.requests import Requests
 from simdrive.latency.modes import LatencySetting
+from simdrive.sim.scene_cache import light_of
 from simdrive.sim.tracker import TrackerLimits
 from simdrive.sim.worlds import Worlds
 from simdrive.streams import stream
@@ -36,7 +38,7 @@ def request_phase_us(case: Case, frequency_hz: int = 50) -> int:
     ticks, rest = divmod(frequency_hz * FRAME_PERIOD_US, 1_000_000)
     if rest or not ticks:
         raise ParameterError(
-            f"frequency_hz must be a multiple of 10 (frames fall on ticks), got {frequency_hz}"
+            f"frequency_hz must be a multiple of 10 (frames fall on ticks), not {frequency_hz}"
         )
     return int(stream(case.key, "phase").integers(ticks)) * 1_000_000 // frequency_hz
 
@@ -65,7 +67,10 @@ def rollout(
         return []
     phase_us = np.array([request_phase_us(e.case, frequency_hz) for e in episodes], dtype=np.int64)
     worlds = Worlds([episode.spec for episode in episodes], frequency_hz)
-    book, ending, driving = Recorder(worlds, phase_us), Ending(worlds), Driving(worlds, latency, limits)
+    light = np.stack([light_of(spec) for spec in worlds.specs])
+    pictures = Pictures(worlds, agent.wants, light) if agent.wants.cameras else None
+    book, ending = Recorder(worlds, phase_us, light), Ending(worlds)
+    driving = Driving(worlds, latency, limits)
     requests = Requests([episode.case.key for episode in episodes], phase_us, agent, latency)
     agent.reset(np.arange(worlds.size))
     logs: dict[int, EpisodeLog] = {}
@@ -78,7 +83,8 @@ def rollout(
         while starts := requests.starting(now_us):  # till nothing is left to finish, publish or start
             slots = np.array([world for world, _ in starts])
             shown = np.array([request.frame for _, request in starts])
-            batch = observe(worlds, book, agent.wants, slots, shown, driving.age_us(slots, now_us))
+            ages = driving.age_us(slots, now_us)
+            batch = observe(worlds, book.rows, agent.wants, pictures, slots, shown, ages)
             requests.answer(starts, ask(agent, batch))
         for world, plan, t_obs_us in requests.adopted(now_us, ending.driven_m, book.rows):
             driving.adopt(world, plan, t_obs_us)

@@ -70,7 +70,13 @@ class Progress(Protocol):
 
 
 def run(
-    request: RunRequest, out: Path, progress: Progress, *, workers: int = 1, batch: int = 64, provenance: dict[str, Any] | None = None
+    request: RunRequest,
+    out: Path,
+    progress: Progress,
+    *,
+    workers: int = 1,
+    batch: int = 64,
+    provenance: dict[str, Any] | None = None,
 ) -> RunStore:
     """Drive everything that is pending in ``out`` and compact it.
 
@@ -115,7 +121,9 @@ def _open(
     return RunStore.create_or_open(out, config, plan_frame(_plan(request, references)), provenance)
 
 
-def _references(cases: tuple[Case, ...], progress: Progress, pool: _Pool, batch: int) -> dict[str, CaseReference]:
+def _references(
+    cases: tuple[Case, ...], progress: Progress, pool: _Pool, batch: int
+) -> dict[str, CaseReference]:
     progress.stage("references", len(cases))
     found: dict[str, CaseReference] = {}
     for references in pool.map(settle_references, _chunks(cases, batch)):
@@ -166,7 +174,9 @@ def _drive(store: RunStore, request: RunRequest, progress: Progress, pool: _Pool
         )
 
 
-def _tasks(store: RunStore, request: RunRequest, rows: Sequence[PlannedEpisode], batch: int) -> Iterator[ChunkTask]:
+def _tasks(
+    store: RunStore, request: RunRequest, rows: Sequence[PlannedEpisode], batch: int
+) -> Iterator[ChunkTask]:
     """Cut pending rows into chunks of one agent and one latency setting."""
     for agent in request.agents:
         for latency in request.latencies:

@@ -93,11 +93,13 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, total).pvalue) if total else 1.0
 
 
-def newcombe(both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95) -> Interval:
+def newcombe(
+    both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95
+) -> Interval:
     """Return rate of the second minus rate of the first on the same cases, with Newcombe's interval.
 
-    Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired
-    data", method 10: Wilson limits of both rates, joined with the correlation of the pairs.
+    Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on
+    paired data", method 10: Wilson limits of both rates, joined with the correlation of the pairs.
     """
     total = both + only_first + only_second + neither
     if total == 0:
@@ -121,9 +123,9 @@ def _phi(both: int, only_first: int, only_second: int, neither: int) -> float:
     if margins == 0:
         return 0.0
     total = both + only_first + only_second + neither
-    excess = both * neither - only_first * only_second
-    if excess > 0:
-        excess = max(excess - 0.5 * total, 0.0)  # type: ignore[assignment]
+    excess = float(both * neither - only_first * only_second)
+    if excess > 0.0:
+        excess = max(excess - 0.5 * total, 0.0)
     return excess / math.sqrt(margins)
 
 
@@ -147,7 +149,9 @@ def paired_rates(first: Bool, second: Bool, confidence: float = 0.95) -> PairedR
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for several tests (Holm 1979), in the given order; NaN stays and does not count."""
+    """Return p-values adjusted for several tests (Holm 1979), in the given order; NaN stays and does not
+    count.
+    """
     adjusted = [math.nan] * len(p_values)
     order = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
     largest = 0.0
@@ -178,8 +182,9 @@ def bootstrap(
 ) -> Interval:
     """Return a statistic with its percentile bootstrap interval.
 
-    For paired comparisons hand over the differences of the pairs. Within each stratum (suite, scenario), clusters
-    (cases that share parameters) are drawn with replacement, and then rows within each drawn cluster.
+    For paired comparisons hand over the differences of the pairs. Within each stratum (suite, scenario),
+    clusters (cases that share parameters) are drawn with replacement, and then rows within each drawn
+    cluster.
 
     Args:
         values: ``[n]``.

@@ -94,6 +94,17 @@ class RunStore:
         """Whether all final tables are there."""
         return all(self._final(name).is_file() for name in TABLES)
 
+    def progress(self) -> tuple[int, int]:
+        """Return how many episodes are done and how many are planned."""
+        return len(self.plan) - len(self.pending_rows()), len(self.plan)
+
+    @property
+    def status(self) -> str:
+        """``complete`` (compacted), ``done`` (all driven, not compacted yet) or ``incomplete``."""
+        if self.is_compacted:
+            return "complete"
+        return "incomplete" if len(self.pending_rows()) else "done"
+
     def _final(self, name: str) -> Path:
         return self.path / f"{name}.parquet"
 
@@ -140,8 +151,10 @@ class RunStore:
         name = f"part-{rows.min():07d}-{rows.max():07d}.parquet"
         for table in reversed(TABLES):
             write_table(self.path / table / name, tables.table(table))
-        for key in episodes.column("key").to_pylist():
-            (self.path / "errors" / f"{key}.json").unlink(missing_ok=True)
+        settled = {f"{key}.json" for key in episodes.column("key").to_pylist()}
+        for note in (self.path / "errors").glob("*.json"):
+            if note.name in settled:
+                note.unlink(missing_ok=True)
 
     def record_error(self, row: int, kind: str, message: str, traceback: str = "") -> None:
         """Note why an episode could not be driven (``kind``: agent, simulator, worker, ...); it stays

@@ -11,6 +11,9 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from simdrive.build import instantiate
 from simdrive.errors import SimdriveError
@@ -18,12 +21,13 @@ from simdrive.eval.episode import EpisodeInput
 from simdrive.eval.episode_codec import EpisodeResult, encode
 from simdrive.eval.grid import AgentConfig, LatencyConfig
 from simdrive.eval.plan import PlannedEpisode
-from simdrive.eval.reference import CaseReference, case_references
+from simdrive.eval.reference import CaseReference, references
 from simdrive.eval.rollout import rollout
 from simdrive.eval.store import RunStore
 from simdrive.latency.modes import LatencySetting, build_mode
 from simdrive.metrics.evaluate import evaluate, load_metrics
 from simdrive.scenarios.sampling import build_case
+from simdrive.sim.roads import RoadMap
 from simdrive.sim.spec import WorldSpec
 from simdrive.types import Agent, Case, EpisodeLog
 
@@ -90,7 +94,7 @@ def _store(out: str) -> RunStore:
 
 def settle_references(cases: tuple[Case, ...]) -> tuple[CaseReference, ...]:
     """Return avoidability and the expert's progress of some cases."""
-    return tuple(case_references(cases))
+    return tuple(references(cases))
 
 
 def drive_chunk(task: ChunkTask) -> ChunkResult:
@@ -102,7 +106,9 @@ def drive_chunk(task: ChunkTask) -> ChunkResult:
         raise
     except Exception as error:  # recorded per episode beside the results, never swallowed
         for entry in task.planned:
-            store.record_error(entry.row, "simulator", f"{type(error).__name__}: {error}", traceback.format_exc())
+            store.record_error(
+                entry.row, "simulator", f"{type(error).__name__}: {error}", traceback.format_exc()
+            )
         return ChunkResult(0, len(task.planned), f"{type(error).__name__}: {error}")
     _store_logs(store, task, logs)
     return ChunkResult(len(logs), 0)
@@ -111,9 +117,18 @@ def drive_chunk(task: ChunkTask) -> ChunkResult:
 def _store_logs(store: RunStore, task: ChunkTask, logs: Sequence[EpisodeLog]) -> None:
     metrics = load_metrics(task.metrics)
     results = [
-        EpisodeResult(entry, log, evaluate(log, metrics)) for entry, log in zip(task.planned, logs, strict=True)
+        EpisodeResult(entry, log, evaluate(log, metrics))
+        for entry, log in zip(task.planned, logs, strict=True)
     ]
     for entry, log in zip(task.planned, logs, strict=True):
         if not (Path(task.out) / "maps" / f"{log.map_key}.npz").is_file():
-            store.write_map(log.map_key, _world(entry.case).road.arrays())
+            store.write_map(log.map_key, _map_arrays(_world(entry.case).road))
     store.write_part(encode(results))
+
+
+def _map_arrays(road: RoadMap) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the tables of a map with the names of its lanes as plain arrays."""
+    return {
+        **road.tables._asdict(),
+        "lane_names": np.array(["/".join(map(str, lane)) for lane in road.lane_index]),
+    }

@@ -9,13 +9,25 @@ from typing import Any
 import numpy as np
 
 from simdrive.errors import ParameterError, SimdriveError
-from simdrive.sim.batch import Batch, Record, Shared, Ways
+from simdrive.sim.batch import Batch, Play, Record, Script, Shared, Ways
 from simdrive.sim.checks import check_layout, check_route_length, check_spec
 from simdrive.sim.drivable import corners_outside_m, pack_polygons
 from simdrive.sim.layout import Places, empty_places, place_world
+from simdrive.sim.play import (
+    CONTACT_ACTOR,
+    CONTACT_TICK,
+    EVENT_CODES,
+    EVENT_NUMBERS,
+    OUTSIDE_M,
+    RECORD_CODES,
+    RECORD_NUMBERS,
+    ROUTE_INDEX,
+    ROUTE_R,
+    ROUTE_S,
+)
 from simdrive.sim.roads import RoadMap, join_maps
 from simdrive.sim.route import build_route, project
-from simdrive.sim.spec import Channel, EventState, EventTables, WorldSpec
+from simdrive.sim.spec import Channel, WorldSpec
 from simdrive.sim.state import Behaviour, Extras, Float, Int, RoadTables, Scratch, WorldInfo
 from simdrive.sim.width import free_widths
 
@@ -56,14 +68,12 @@ def assemble(specs: Sequence[WorldSpec]) -> Batch:
             regulated=np.zeros(len(specs), np.bool_),
             rule_steps=np.zeros(len(specs), np.int32),
         ),
-        tables=_event_tables(specs),
-        paths=places.paths,
+        script=Script(*_events(specs), places.path_lane, places.path_start, places.path_count),
         ways=_ways(specs, places, roads, map_id, shared),
         actors=places.actors,
         extras=_extras(shape),
         scratch=_scratch(roads, shape),
-        events=_event_state(specs, shape),
-        path=places.path,
+        play=_play(specs, shape, places.motion),
         record=_record(len(specs)),
     )
     for number, spec in enumerate(specs):
@@ -82,31 +92,26 @@ def _lane_range(roads: RoadTables, map_id: int) -> tuple[int, int]:
     return int(roads.map_lane_start[map_id]), int(roads.map_lane_start[map_id + 1])
 
 
-def _event_tables(specs: Sequence[WorldSpec]) -> EventTables:
-    shape = (len(specs), max(1, *(len(spec.events) for spec in specs)))
-    kinds = {"actor": np.int32, "subject": np.int32, "after_row": np.int32}
-    kinds |= dict.fromkeys(("trigger", "channel", "action"), np.int8)
-    columns: dict[str, Any] = {name: np.zeros(shape, kinds.get(name, np.float64)) for name in EventTables._fields}
-    columns["actor"][:] = -1
+def _events(specs: Sequence[WorldSpec]) -> tuple[Float, Int]:
+    """Return the event rows as numbers and codes."""
+    rows = max(1, *(len(spec.events) for spec in specs))
+    numbers = np.zeros((len(specs), rows, EVENT_NUMBERS))
+    codes = np.full((len(specs), rows, EVENT_CODES), -1, np.int32)
     for w, spec in enumerate(specs):
         for row, event in enumerate(spec.events):
-            for name, value in event._asdict().items():
-                columns[name][w, row] = value
-            if event.subject < 0:
-                columns["subject"][w, row] = event.actor
-    return EventTables(**columns)
+            numbers[w, row] = event.threshold, event.delay_s, event.magnitude, event.rate, event.until
+            subject = event.actor if event.subject < 0 else event.subject
+            codes[w, row] = event.actor, event.trigger, subject, event.after_row, event.channel, event.action
+    return numbers, codes
 
 
-def _event_state(specs: Sequence[WorldSpec], shape: tuple[int, ...]) -> EventState:
+def _play(specs: Sequence[WorldSpec], shape: tuple[int, ...], motion: Float) -> Play:
     rows = (len(specs), max(1, *(len(spec.events) for spec in specs)))
-    return EventState(
-        armed_s=np.full(rows, math.nan),
-        fired_s=np.full(rows, math.nan),
-        subject_index=np.full(rows, -1, np.int32),
-        active=np.full((*shape, len(Channel)), -1, np.int32),
-        goal_r=np.zeros(shape),
-        used_acceleration=np.zeros(shape),
-        signalling=np.zeros(shape, np.bool_),
+    return Play(
+        event_times=np.full((*rows, 2), math.nan),
+        nearest=np.full(rows, -1, np.int32),
+        charge=np.full((*shape, len(Channel)), -1, np.int32),
+        motion=motion,
     )
 
 
@@ -134,19 +139,10 @@ def _scratch(roads: RoadTables, shape: tuple[int, ...]) -> Scratch:
 
 
 def _record(size: int) -> Record:
-    return Record(
-        tick=np.zeros(size, np.int64),
-        control=np.zeros((size, 2)),
-        route_s=np.zeros(size),
-        route_r=np.zeros(size),
-        route_index=np.full(size, -1, np.int32),
-        outside_m=np.zeros(size),
-        contact_tick=np.full(size, -1, np.int64),
-        contact_actor=np.full(size, -1, np.int32),
-        contact_ego_speed=np.zeros(size),
-        contact_actor_speed=np.zeros(size),
-        contact_impact_speed=np.zeros(size),
-    )
+    record = Record(np.zeros((size, RECORD_NUMBERS)), np.zeros((size, RECORD_CODES), np.int64))
+    for column in (ROUTE_INDEX, CONTACT_TICK, CONTACT_ACTOR):
+        record.codes[:, column] = -1
+    return record
 
 
 def _ways(
@@ -167,10 +163,9 @@ def _ways(
         stacked,
         counts,
         *(np.ascontiguousarray(widths[:, column]) for column in range(4)),
-        polygon_begin=polygons[:-1].copy(),
-        polygon_end=polygons[1:].copy(),
+        polygons=np.stack([polygons[:-1], polygons[1:]], axis=1),
         actor_count=np.array([1 + len(spec.actors) for spec in specs], np.int32),
-        locate_each_tick=np.isin(places.traits.behaviour, _BY_LANES).any(axis=1),
+        by_lanes=np.isin(places.traits.behaviour, _BY_LANES).any(axis=1),
     )
 
 
@@ -189,11 +184,11 @@ def _start_ego(batch: Batch, spec: WorldSpec, w: int) -> None:
     route, count = ways.route[w], int(ways.route_count[w])
     x, y, heading = float(actors.x[w, 0]), float(actors.y[w, 0]), float(actors.heading[w, 0])
     s, r, index = project(route, count, x, y, -1)
-    record.route_s[w], record.route_r[w], record.route_index[w] = s, r, index
+    record.numbers[w, ROUTE_S], record.numbers[w, ROUTE_R], record.codes[w, ROUTE_INDEX] = s, r, index
     angle = (heading - route[index, 2] + math.pi) % (2.0 * math.pi) - math.pi
     check_route_length(spec, float(route[count - 1, 3]))
     check_layout(spec, actors, traits, w, r, angle)
-    record.outside_m[w] = corners_outside_m(
-        batch.roads, *_lane_range(batch.roads, batch.info.map_id[w]), *batch.shared, int(ways.polygon_begin[w]),
-        int(ways.polygon_end[w]), x, y, heading, float(traits.length[w, 0]), float(traits.width[w, 0]),
+    record.numbers[w, OUTSIDE_M] = corners_outside_m(
+        batch.roads, *_lane_range(batch.roads, batch.info.map_id[w]), *batch.shared, int(ways.polygons[w, 0]),
+        int(ways.polygons[w, 1]), x, y, heading, float(traits.length[w, 0]), float(traits.width[w, 0]),
     )  # fmt: skip

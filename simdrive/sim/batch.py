@@ -8,14 +8,32 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.sim.spec import EventState, EventTables, PathState, PathTables
-from simdrive.sim.state import Actors, Extras, Float, Int, RoadTables, Routes, Scratch, Traits, WorldInfo
+from simdrive.sim.state import Actors, Bool, Extras, Float, Int, RoadTables, Routes, Scratch, Traits, WorldInfo
 
 Long = npt.NDArray[np.int64]
 
 
+class Script(NamedTuple):
+    """What scripted actors are told, fixed during an episode; columns in simdrive.sim.play."""
+
+    event_numbers: Float  # [worlds, rows, 5]
+    event_codes: Int  # [worlds, rows, 6]
+    path_lane: Int  # [worlds, actors, entries] lane rows within the map, -1 beyond count
+    path_start: Float  # [worlds, actors, entries] path_s at the start of each lane, m
+    path_count: Int  # [worlds, actors] lanes of the path; 0 = free straight path
+
+
+class Play(NamedTuple):
+    """How far the script has come; columns in simdrive.sim.play."""
+
+    event_times: Float  # [worlds, rows, 2]
+    nearest: Int  # [worlds, rows] EGO_TTA: route point nearest to the subject when last looked at
+    charge: Int  # [worlds, actors, channels] event row in charge, -1 = none
+    motion: Float  # [worlds, actors, 15]
+
+
 class Ways(NamedTuple):
-    """Where the ego of each world should go and may drive; rows beyond the count repeat the last one."""
+    """Where the ego of each world should go and may drive; route rows beyond the count repeat the last one."""
 
     route: Float  # [worlds, points, 5] x, y, heading, s, curvature; world frame, m, rad, 1/m
     route_count: Int  # [worlds]
@@ -23,33 +41,23 @@ class Ways(NamedTuple):
     lane_right_m: Float  # [worlds, points] likewise to the right
     same_left_m: Float  # [worlds, points] the part of it on lanes that lead the same way, m
     same_right_m: Float
-    polygon_begin: Int  # [worlds] extra drivable polygons of each world in Shared
-    polygon_end: Int
+    polygons: Int  # [worlds, 2] first and after-last extra drivable polygon of each world in Shared
     actor_count: Int  # [worlds] actors in use, the rest is padding
-    locate_each_tick: npt.NDArray[np.bool_]  # [worlds] somebody drives by lanes (IDM and the like)
+    by_lanes: Bool  # [worlds] somebody drives by lanes (IDM and the like)
 
 
 class Shared(NamedTuple):
-    """What all worlds of a batch share."""
+    """What all worlds of a batch share beside the roads."""
 
     polygon_points: Float  # [points, 2]
     polygon_starts: Int  # [polygons + 1]
 
 
 class Record(NamedTuple):
-    """What a world remembers of its ego, ``[worlds]``."""
+    """What a world remembers of its ego; columns in simdrive.sim.play."""
 
-    tick: Long
-    control: Float  # [worlds, 2] acceleration (m/s2) and steering (rad) applied in the last tick
-    route_s: Float  # m along the route
-    route_r: Float  # m to the right of it
-    route_index: Int  # nearest route point
-    outside_m: Float  # largest distance of an ego corner outside the drivable area
-    contact_tick: Long  # tick at whose state the ego first touched anything, -1 = not yet
-    contact_actor: Int  # -1 = none
-    contact_ego_speed: Float  # m/s
-    contact_actor_speed: Float
-    contact_impact_speed: Float  # magnitude of the relative velocity, m/s
+    numbers: Float  # [worlds, 8]
+    codes: Long  # [worlds, 4]
 
 
 @dataclass
@@ -61,14 +69,12 @@ class Batch:
     traits: Traits
     routes: Routes
     info: WorldInfo
-    tables: EventTables
-    paths: PathTables
+    script: Script
     ways: Ways
     actors: Actors
     extras: Extras
     scratch: Scratch
-    events: EventState
-    path: PathState
+    play: Play
     record: Record
 
     def select(self, rows: npt.NDArray[np.intp]) -> Self:
@@ -82,4 +88,4 @@ class Batch:
         return type(self)(**parts)
 
 
-MUTABLE = ("info", "actors", "extras", "scratch", "events", "path", "record")
+MUTABLE = ("info", "actors", "extras", "scratch", "play", "record")

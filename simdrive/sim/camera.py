@@ -152,7 +152,7 @@ def _render(
     while True:
         work = _scratch(height, width, arrays.present.shape[1], polygons)
         most = render_rows(tables, arrays, rows, places, LOOKS, GROUND_COLOURS, work, rgb, labels)
-        if most <= len(work.draw.size):
+        if most <= len(work.draw):
             return
         polygons = 2 * most
 
@@ -161,7 +161,7 @@ def _scratch(height: int, width: int, actors: int, polygons: int) -> Scratch:
     """Return this thread's work memory for a picture size, kept because fresh memory costs more than a frame."""
     kept: dict[tuple[int, int], Scratch] = _memory.__dict__.setdefault("kept", {})
     work = kept.get((height, width))
-    if work is None or len(work.actor) < actors or len(work.draw.size) < polygons:
+    if work is None or len(work.actor) < actors or len(work.draw) < polygons:
         if len(kept) > 8:
             kept.clear()
         work = make_scratch(height, width, max(actors, 16), polygons)

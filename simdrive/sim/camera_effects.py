@@ -26,7 +26,7 @@ _DEEPEST_VEIL = 0.02
 
 
 @jit
-def apply_effects(picture: Picture, light: Float, shade: Float, view: Float, t_us: int, camera: int, fade: Float) -> None:
+def apply_effects(picture: Picture, light: Float, frame: Float, t_us: int, camera: int, fade: Float) -> None:
     """Apply glare and rain to one picture ``[H, W, 3]`` in place.
 
     Args:
@@ -34,31 +34,31 @@ def apply_effects(picture: Picture, light: Float, shade: Float, view: Float, t_u
         camera: index of the camera, so that two cameras see different drops.
         fade: scratch ``[2, max(H, W)]``.
     """
-    if shade[EYE_INSIDE] > 0.0 and light[li.EXIT_GLARE] > 0.0:
+    if frame[EYE_INSIDE] > 0.0 and light[li.EXIT_GLARE] > 0.0:
         for side in range(2):
-            _exit_glare(picture, light, view, side, fade)
-    elif shade[SUN_Z] > -0.02 and light[li.SUN_ELEVATION] < LOW_SUN_RAD and light[li.CLOUD] < 0.85:
-        _sun_glare(picture, light, shade, view, fade)
-    if light[li.RAIN] > 0.0 and shade[EYE_INSIDE] == 0.0:
+            _exit_glare(picture, light, frame, side, fade)
+    elif frame[SUN_Z] > -0.02 and light[li.SUN_ELEVATION] < LOW_SUN_RAD and light[li.CLOUD] < 0.85:
+        _sun_glare(picture, light, frame, fade)
+    if light[li.RAIN] > 0.0 and frame[EYE_INSIDE] == 0.0:
         _rain(picture, light[li.RAIN], t_us, camera)
 
 
 @jit
-def _exit_glare(picture: Picture, light: Float, view: Float, side: int, fade: Float) -> None:
+def _exit_glare(picture: Picture, light: Float, frame: Float, side: int, fade: Float) -> None:
     """Veil the opening at one end of the tunnel and, ever less, what is around it."""
     portal = light[li.TUNNEL_START] if side == 0 else light[li.TUNNEL_END]
     beyond = portal - 1.0 if side == 0 else portal + 1.0
-    veil = li.exit_veil(light, view[EYE_X], beyond)
+    veil = li.exit_veil(light, frame[EYE_X], beyond)
     low_x = low_y = math.inf
     high_x = high_y = -math.inf
     for corner in range(4):
         y = light[li.WALL_LEFT] if corner % 2 == 0 else light[li.WALL_RIGHT]
-        depth, right, up = to_camera(view, portal, y, 0.0 if corner < 2 else TUNNEL_HEIGHT_M)
+        depth, right, up = to_camera(frame, portal, y, 0.0 if corner < 2 else TUNNEL_HEIGHT_M)
         if depth < 0.5:
             return
-        scale = view[FOCAL] / (depth * view[PIXELS])
-        column = view[CENTRE_X] / view[PIXELS] + right * scale
-        row = view[CENTRE_Y] / view[PIXELS] - up * scale
+        scale = frame[FOCAL] / (depth * frame[PIXELS])
+        column = frame[CENTRE_X] / frame[PIXELS] + right * scale
+        row = frame[CENTRE_Y] / frame[PIXELS] - up * scale
         low_x, high_x, low_y, high_y = min(low_x, column), max(high_x, column), min(low_y, row), max(high_y, row)
     # Squared: what is left of the contrast also drowns in the overexposed opening.
     strength = 1.0 - (1.0 - veil) * (1.0 - veil)
@@ -69,17 +69,17 @@ def _exit_glare(picture: Picture, light: Float, view: Float, side: int, fade: Fl
 
 
 @jit
-def _sun_glare(picture: Picture, light: Float, shade: Float, view: Float, fade: Float) -> None:
+def _sun_glare(picture: Picture, light: Float, frame: Float, fade: Float) -> None:
     """Draw a low sun: a core that washes everything out and a wide veil."""
     far = 1000.0
     depth, right, up = to_camera(
-        view, view[EYE_X] + far * shade[SUN_X], view[EYE_Y] + far * shade[SUN_Y], view[EYE_Z] + far * shade[SUN_Z]
+        frame, frame[EYE_X] + far * frame[SUN_X], frame[EYE_Y] + far * frame[SUN_Y], frame[EYE_Z] + far * frame[SUN_Z]
     )
     if depth < 0.2 * far:
         return
-    scale = view[FOCAL] / (depth * view[PIXELS])
-    column = view[CENTRE_X] / view[PIXELS] + right * scale
-    row = view[CENTRE_Y] / view[PIXELS] - up * scale
+    scale = frame[FOCAL] / (depth * frame[PIXELS])
+    column = frame[CENTRE_X] / frame[PIXELS] + right * scale
+    row = frame[CENTRE_Y] / frame[PIXELS] - up * scale
     width, height = picture.shape[1], picture.shape[0]
     strength = (1.0 - light[li.CLOUD]) * min(1.25 - light[li.SUN_ELEVATION] / LOW_SUN_RAD, 1.0)
     strength *= math.exp(-30.0 * light[li.EXTINCTION]) * (1.0 - light[li.RAIN])

@@ -9,29 +9,29 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit
+from simdrive.jit import jit, jit_inline
 from simdrive.sim import camera_actors as ca
 from simdrive.sim import lighting as li
+from simdrive.sim.camera_actors import draw_actors
 from simdrive.sim.camera_effects import apply_effects
-from simdrive.sim.camera_ground import draw_beams, draw_ground, draw_shadow
+from simdrive.sim.camera_ground import draw_beams, draw_ground, draw_shadows, draw_verge
 from simdrive.sim.camera_light import (
-    BEAM,
     EYE_INSIDE,
+    FRAME_COLUMNS,
     GRASS,
     HAS_TUNNEL,
-    SHADE_COLUMNS,
     SKY,
     ground_table,
     horizon_row,
     prepare_shade,
 )
-from simdrive.sim.camera_order import DISTANCE, FOOTPRINT_COLUMNS, paint_order, place_footprint
+from simdrive.sim.camera_order import FOOTPRINT_COLUMNS, GROUP, paint_order, place_footprint
 from simdrive.sim.camera_tunnel import actor_group, draw_inside, draw_portal
-from simdrive.sim.camera_view import EYE_X, EYE_Y, VIEW_COLUMNS, WIDTH, circle_in_view, place_view
+from simdrive.sim.camera_view import EYE_X, EYE_Y, VIEW_COLUMNS, circle_in_view, place_view
 from simdrive.sim.raster import (
     OBJECT_ID,
     TABLE_SIZE,
-    DrawList,
+    ZERO,
     Ids,
     Words,
     draw_list,
@@ -43,11 +43,11 @@ from simdrive.sim.raster import (
 from simdrive.sim.scene import SceneTables
 from simdrive.sim.shapes import LookTables
 from simdrive.sim.state import Bool, Float, Int, Small
+from simdrive.types import Long
 
 ACTOR_FAR_M = 450.0
 BLINK_PERIOD_US = 666_667  # 1.5 Hz, the middle of UN R48's 60 to 120 flashes a minute
 STRIDE_M = 1.4  # ground covered in one walking cycle
-_BUILDING = li._BUILDING
 
 
 class StateArrays(NamedTuple):
@@ -77,20 +77,18 @@ class Scratch(NamedTuple):
     touched: Int  # [H, 2]
     sides: Int  # [2, H]
     table: Words
-    draw: DrawList
+    draw: Float
+    cursor: Long  # [2] polygons, next object id
     fade: Float
-    shade: Float
-    last_shade: Float
-    view: Float
+    frame: Float  # constants of the frame at hand
+    last: Float  # those of the frame before
     actor: Float  # [V, ACTOR_COLUMNS]
     foot: Float  # [V, FOOTPRINT_COLUMNS]
     row_actor: Int  # [V]
     order: Int
     waits: Int
     before: Bool
-    corner: Float
-    polygon: Float
-    next_id: Int
+    geo: Float
 
 
 def make_scratch(height: int, width: int, actors: int, polygons: int) -> Scratch:
@@ -101,19 +99,17 @@ def make_scratch(height: int, width: int, actors: int, polygons: int) -> Scratch
         sides=np.zeros((2, height), np.int32),
         table=np.zeros(TABLE_SIZE, np.uint64),
         draw=draw_list(polygons),
+        cursor=np.zeros(2, np.int64),
         fade=np.zeros((2, max(height, width))),
-        shade=np.zeros(SHADE_COLUMNS),
-        last_shade=np.full(SHADE_COLUMNS, np.nan),
-        view=np.zeros(VIEW_COLUMNS),
+        frame=np.zeros(FRAME_COLUMNS),
+        last=np.full(FRAME_COLUMNS, np.nan),
         actor=np.zeros((actors, ca.ACTOR_COLUMNS)),
         foot=np.zeros((actors, FOOTPRINT_COLUMNS)),
         row_actor=np.zeros(actors, np.int32),
         order=np.zeros(actors, np.int32),
         waits=np.zeros(actors, np.int32),
         before=np.zeros((actors, actors), np.bool_),
-        corner=np.zeros((8, 3)),
-        polygon=np.zeros((10, 3)),
-        next_id=np.zeros(1, np.int32),
+        geo=np.zeros((18, 3)),
     )
 
 
@@ -128,115 +124,100 @@ def build_draw_list(
     work: Scratch,
 ) -> None:
     """Project one frame: fill ``work.draw``, the table and the view; nothing is drawn yet."""
-    view, shade, light = work.view, work.shade, state.light[row]
-    place_view(camera, state.x[row, 0], state.y[row, 0], state.heading[row, 0], view)
-    prepare_shade(light, view, shade)
+    frame, light = work.frame, state.light[row]
+    draw, cursor, geo = work.draw, work.cursor, work.geo
+    place_view(camera, state.x[row, 0], state.y[row, 0], state.heading[row, 0], frame)
+    prepare_shade(light, frame)
     same = True
-    for column in range(SHADE_COLUMNS):
-        same = same and shade[column] == work.last_shade[column]
-        work.last_shade[column] = shade[column]
+    for column in range(VIEW_COLUMNS, FRAME_COLUMNS):
+        same = same and frame[column] == work.last[column]
+        work.last[column] = frame[column]
     if not same:
-        ground_table(shade, view, light, work.ids.shape[0], colours, work.table)
-    work.draw.count[0] = 0
-    work.next_id[0] = OBJECT_ID
-    draw_ground(scenes, state.scene[row], state.ego_lane[row], light, shade, view, work.draw, work.polygon)
+        ground_table(frame, light, work.ids.shape[0], colours, work.table)
+    cursor[0], cursor[1] = 0, OBJECT_ID
+    draw_verge(light, frame, draw, cursor, geo)
+    draw_ground(scenes, state.scene[row], state.ego_lane[row], light[li.EXTINCTION], frame, draw, cursor, geo)
     count = _collect(state, row, work)
-    draw_beams(light, shade, view, work.draw, work.polygon)
-    if shade[BEAM] <= 0.5:
-        for place in range(count):
-            actor = work.row_actor[place]
-            draw_shadow(
-                state.x[row, actor],
-                state.y[row, actor],
-                state.heading[row, actor],
-                state.length[row, actor],
-                state.width[row, actor],
-                state.height[row, actor],
-                light,
-                shade,
-                view,
-                work.draw,
-                work.polygon,
-            )
+    draw_beams(light, frame, draw, cursor, geo)
+    draw_shadows(work.actor, work.row_actor, count, light, frame, draw, cursor, geo)
     paint_order(work.foot, count, work.order, work.waits, work.before)
-    stage = 0
-    for place in range(count):
-        foot = work.order[place]
-        if shade[HAS_TUNNEL] > 0.0:
-            stage = _tunnel_stage(stage, int(work.foot[foot, 9]), light, work)
-        ca.draw_actor(
-            work.actor[work.row_actor[foot]],
+    begin = ZERO
+    for group in range(3):
+        if frame[HAS_TUNNEL] > 0.0 and group == 1:
+            draw_inside(light, frame, draw, cursor, work.table, geo)
+        elif frame[HAS_TUNNEL] > 0.0 and group == 2:
+            draw_portal(light, frame, draw, cursor, work.table, geo)
+        end = begin
+        while end < count and work.foot[work.order[end], GROUP] == group:
+            end += 1
+        draw_actors(
+            work.actor,
             work.foot,
-            foot,
+            work.row_actor,
+            work.order,
+            begin,
+            end,
             looks,
-            shade,
-            view,
-            work.draw,
+            frame,
+            draw,
+            cursor,
             work.table,
-            work.next_id,
-            work.corner,
-            work.polygon,
+            geo,
         )
-    if shade[HAS_TUNNEL] > 0.0:
-        _tunnel_stage(stage, 2, light, work)
-
-
-@jit
-def _tunnel_stage(stage: int, wanted: int, light: Float, work: Scratch) -> int:
-    """Append the parts of the tunnel that come before actors of group ``wanted``; returns the stage reached."""
-    if stage < 1 <= wanted:
-        draw_inside(light, work.shade, work.view, work.draw, work.table, work.next_id, work.polygon)
-    if stage < 2 <= wanted:
-        draw_portal(light, work.shade, work.view, work.draw, work.table, work.next_id, work.polygon)
-    return max(stage, wanted)
+        begin = end
 
 
 @jit
 def _collect(state: StateArrays, row: int, work: Scratch) -> int:
     """Place footprints and appearance of the actors in view; returns how many there are."""
-    view, shade, light = work.view, work.shade, state.light[row]
+    frame, light = work.frame, state.light[row]
     ego_x, ego_y, ego_heading = state.x[row, 0], state.y[row, 0], state.heading[row, 0]
     ego_cos, ego_sin = math.cos(ego_heading), math.sin(ego_heading)
-    count = 0
-    for actor in range(1, state.present.shape[1]):
-        if not state.present[row, actor]:
+    # Taken out of the tuples once: every access inside the loop would count references.
+    present, shapes, xs, ys, headings = state.present, state.shape, state.x, state.y, state.heading
+    lengths, widths, heights, colours = state.length, state.width, state.height, state.colour
+    brakes, indicators = state.brake_light, state.indicator
+    looks, foot, row_actor = work.actor, work.foot, work.row_actor
+    blink = 2 * (state.t_us[row] % BLINK_PERIOD_US) < BLINK_PERIOD_US
+    count = ZERO
+    for actor in range(1, present.shape[1]):
+        if not present[row, actor]:
             continue
-        x, y, heading = state.x[row, actor], state.y[row, actor], state.heading[row, actor]
-        length, width = state.length[row, actor], state.width[row, actor]
+        x, y, heading = xs[row, actor], ys[row, actor], headings[row, actor]
+        length, width = lengths[row, actor], widths[row, actor]
         radius = 0.5 * math.sqrt(length * length + width * width)
-        if not circle_in_view(view, x, y, radius, ACTOR_FAR_M):
+        if not circle_in_view(frame, x, y, radius, ACTOR_FAR_M):
             continue
         group = 0
-        if shade[HAS_TUNNEL] > 0.0:
-            group = actor_group(light, view[EYE_X], view[EYE_Y], x, y, radius)
-        if not place_footprint(view, x, y, heading, length, width, group, work.foot, count):
+        if frame[HAS_TUNNEL] > 0.0:
+            group = actor_group(light, frame[EYE_X], frame[EYE_Y], x, y, radius)
+        if not place_footprint(frame, x, y, heading, length, width, group, foot, count):
             continue
-        look = work.actor[actor]
-        look[ca.LENGTH], look[ca.WIDTH], look[ca.HEIGHT] = length, width, state.height[row, actor]
+        looks[actor, ca.X], looks[actor, ca.Y] = x, y
+        looks[actor, ca.COS_HEADING], looks[actor, ca.SIN_HEADING] = math.cos(heading), math.sin(heading)
+        looks[actor, ca.LENGTH], looks[actor, ca.WIDTH], looks[actor, ca.HEIGHT] = length, width, heights[row, actor]
         for channel in range(3):
-            look[ca.RED + channel] = state.colour[row, actor, channel]
-        signal = state.indicator[row, actor]
-        look[ca.BRAKING] = state.brake_light[row, actor]
-        look[ca.SIGNAL_LEFT], look[ca.SIGNAL_RIGHT] = signal == -1 or signal == 2, signal == 1 or signal == 2
-        look[ca.BLINK] = 2 * (state.t_us[row] % BLINK_PERIOD_US) < BLINK_PERIOD_US
-        look[ca.SHAPE] = state.shape[row, actor]
-        look[ca.PHASE] = 2.0 * math.pi * (x + y) / STRIDE_M
+            looks[actor, ca.RED + channel] = colours[row, actor, channel]
+        signal = indicators[row, actor]
+        looks[actor, ca.BRAKING] = brakes[row, actor]
+        looks[actor, ca.SIGNAL_LEFT] = signal == -1 or signal == 2
+        looks[actor, ca.SIGNAL_RIGHT] = signal == 1 or signal == 2
+        looks[actor, ca.BLINK] = blink
+        looks[actor, ca.SHAPE] = shapes[row, actor]
+        looks[actor, ca.SWING] = math.sin(2.0 * math.pi * (x + y) / STRIDE_M)
+        looks[actor, ca.INSIDE] = frame[HAS_TUNNEL] > 0.0 and li.in_tunnel(light, x, y)
         dx, dy = x - ego_x, y - ego_y
-        distance = max(math.sqrt(dx * dx + dy * dy), 1e-6)
-        inside = shade[HAS_TUNNEL] > 0.0 and li.in_tunnel(light, x, y)
-        ahead = (dx * ego_cos + dy * ego_sin) / distance
-        ca.shade_actor(look, work.foot, count, heading, inside, ahead, shade, view)
-        near_x, near_y = _nearest(view[EYE_X], view[EYE_Y], x, y, heading, length, width)
-        seen = li.sight_allows(
-            light, view[EYE_X], view[EYE_Y], ego_heading, state.shape[row, actor], near_x, near_y
-        )
-        look[ca.LABEL] = actor + 1 if seen else 0
-        work.row_actor[count] = actor
+        ego_cosine = (dx * ego_cos + dy * ego_sin) / max(math.sqrt(dx * dx + dy * dy), 1e-6)
+        ca.shade_actor(looks, actor, foot, count, ego_cosine, frame)
+        near_x, near_y = _nearest(frame[EYE_X], frame[EYE_Y], x, y, heading, length, width)
+        seen = li.sight_allows(light, frame[EYE_X], frame[EYE_Y], ego_heading, shapes[row, actor], near_x, near_y)
+        looks[actor, ca.LABEL] = actor + 1 if seen else 0
+        row_actor[count] = actor
         count += 1
     return count
 
 
-@jit
+@jit_inline
 def _nearest(
     eye_x: float, eye_y: float, x: float, y: float, heading: float, length: float, width: float
 ) -> tuple[float, float]:
@@ -251,9 +232,9 @@ def _nearest(
 @jit
 def fill_frame(work: Scratch) -> None:
     """Rasterise the draw list into ``work.ids``."""
-    horizon = horizon_row(work.view, work.ids.shape[0])
+    horizon = horizon_row(work.frame, work.ids.shape[0])
     fill_background(work.ids, horizon, SKY, GRASS, work.touched)
-    fill_polygons(work.draw, 0, min(work.draw.count[0], work.draw.size.shape[0]), work.ids, work.sides, work.touched)
+    fill_polygons(work.draw, 0, min(work.cursor[0], work.draw.shape[0]), work.ids, work.sides, work.touched)
 
 
 @jit
@@ -284,10 +265,10 @@ def render_rows(
     words = np.empty(0, np.uint64)
     none = np.empty((0, 0), np.uint16)
     for camera in range(cameras.shape[0]):
-        work.last_shade[0] = math.nan
+        work.last[VIEW_COLUMNS] = math.nan
         for row in range(state.present.shape[0]):
             build_draw_list(scenes, state, row, cameras[camera], looks, colours, work)
-            most = max(most, work.draw.count[0])
+            most = max(most, work.cursor[0])
             fill_frame(work)
             picture = rgb[row, camera]
             if factor == 1 and picture.shape[1] % 4 == 0:
@@ -299,8 +280,8 @@ def render_rows(
                     work.ids, work.table, factor, picture, labels[row, camera] if with_labels else none
                 )
             light = state.light[row]
-            if light[li.RAIN] > 0.0 or work.shade[EYE_INSIDE] > 0.0 or light[li.SUN_ELEVATION] < 0.3:
+            if light[li.RAIN] > 0.0 or work.frame[EYE_INSIDE] > 0.0 or light[li.SUN_ELEVATION] < 0.3:
                 apply_effects(
-                    picture, light, work.shade, work.view, state.t_us[row], factors[camera], work.fade
+                    picture, light, work.frame, state.t_us[row], factors[camera], work.fade
                 )
     return most

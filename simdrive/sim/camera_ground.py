@@ -7,11 +7,13 @@ import math
 
 from simdrive.jit import jit, jit_inline
 from simdrive.sim import lighting as li
+from simdrive.sim.camera_actors import COS_HEADING, HEIGHT, INSIDE, LENGTH, SIN_HEADING, WIDTH, X, Y
 from simdrive.sim.camera_light import BEAM, HAS_TUNNEL, MARK, MARK_LEVELS, SHOULDER, SUN_X, SUN_Y, SUN_Z
 from simdrive.sim.camera_view import EGO_HEADING, EYE_X, EYE_Y, circle_in_view, emit, to_camera
-from simdrive.sim.raster import TINT_SHADOW, TINT_ZONE, DrawList
+from simdrive.sim.raster import CODE, QUAD, SIZE, TINT_SHADOW, TINT_ZONE, ZERO
 from simdrive.sim.scene import MARK_LAYER, SceneTables
-from simdrive.sim.state import Float
+from simdrive.sim.state import Float, Int
+from simdrive.types import Long
 
 GROUND_FAR_M = 500.0
 MARK_FAR_M = 180.0
@@ -21,179 +23,168 @@ _SHADOW_REACH_M = 60.0
 
 @jit
 def draw_ground(
-    scenes: SceneTables, scene: int, ego_lane: int, light: Float, shade: Float, view: Float, draw: DrawList, polygon: Float
+    scenes: SceneTables, scene: int, ego_lane: int, decay: float, frame: Float, draw: Float, cursor: Long, geo: Float
 ) -> None:
-    """Append the ground of one frame: pavement, shoulder, asphalt, the ego's lane, marks."""
-    clear = _HIDDEN_CONTRAST / max(light[li.EXTINCTION], 1e-6)
+    """Append the asphalt and all that lies on it: pavement, shoulder, asphalt, the ego's lane, marks."""
+    clear = _HIDDEN_CONTRAST / max(decay, 1e-6)
+    ground_far, mark_far = min(GROUND_FAR_M, clear), min(MARK_FAR_M, clear)
     for layer in range(MARK_LAYER + 1):
-        if layer == MARK_LAYER:
-            _draw_lane(scenes, scene, ego_lane, min(GROUND_FAR_M, clear), view, draw, polygon)
-        far = min(MARK_FAR_M if layer == MARK_LAYER else GROUND_FAR_M, clear)
-        begin, end = scenes.layer_clusters[scene, layer], scenes.layer_clusters[scene, layer + 1]
-        for cluster in range(begin, end):
-            x, y, radius = (
-                scenes.cluster_circles[cluster, 0],
-                scenes.cluster_circles[cluster, 1],
-                scenes.cluster_circles[cluster, 2],
-            )
-            if circle_in_view(view, x, y, radius, far):
+        far = mark_far if layer == MARK_LAYER else ground_far
+        if layer == MARK_LAYER and ego_lane >= 0:
+            row = scenes.lane_rows[scene] + ego_lane
+            first, last = scenes.lane_quads[row], scenes.lane_quads[row + 1]
+            _draw_quads(scenes.quads, scenes.circles, scenes.materials, first, last, far, frame, draw, cursor, geo)
+        for cluster in range(scenes.layer_clusters[scene, layer], scenes.layer_clusters[scene, layer + 1]):
+            x, y = scenes.cluster_circles[cluster, 0], scenes.cluster_circles[cluster, 1]
+            if circle_in_view(frame, x, y, scenes.cluster_circles[cluster, 2], far):
                 first, last = scenes.cluster_quads[cluster], scenes.cluster_quads[cluster + 1]
-                _draw_quads(scenes, first, last, far, view, draw, polygon)
-        if layer == 0 and shade[HAS_TUNNEL] > 0.0:
-            _tunnel_floor(light, view, draw, polygon, SHOULDER)
-
-
-@jit_inline
-def _draw_lane(
-    scenes: SceneTables, scene: int, lane: int, far: float, view: Float, draw: DrawList, polygon: Float
-) -> None:
-    first = scenes.lane_rows[scene] + lane
-    if lane >= 0 and first + 1 < scenes.lane_rows[scene + 1]:
-        _draw_quads(scenes, scenes.lane_quads[first], scenes.lane_quads[first + 1], far, view, draw, polygon)
+                _draw_quads(scenes.quads, scenes.circles, scenes.materials, first, last, far, frame, draw, cursor, geo)
 
 
 @jit
 def _draw_quads(
-    scenes: SceneTables, first: int, last: int, far: float, view: Float, draw: DrawList, polygon: Float
+    quads: Float,
+    circles: Float,
+    materials: Int,
+    first: int,
+    last: int,
+    far: float,
+    frame: Float,
+    draw: Float,
+    cursor: Long,
+    geo: Float,
 ) -> None:
     for quad in range(first, last):
-        if not circle_in_view(view, scenes.circles[quad, 0], scenes.circles[quad, 1], scenes.circles[quad, 2], far):
+        if not circle_in_view(frame, circles[quad, 0], circles[quad, 1], circles[quad, 2], far):
             continue
         for corner in range(4):
-            depth, right, up = to_camera(view, scenes.quads[quad, corner, 0], scenes.quads[quad, corner, 1], 0.0)
-            polygon[corner, 0], polygon[corner, 1], polygon[corner, 2] = depth, right, up
-        material = scenes.materials[quad]
-        if emit(draw, view, polygon, 4, material) and material == MARK:
-            _thicken(draw, view)
+            geo[corner, 0], geo[corner, 1], geo[corner, 2] = to_camera(
+                frame, quads[quad, corner, 0], quads[quad, corner, 1], 0.0
+            )
+        material = int(materials[quad])
+        if emit(draw, cursor, frame, geo, QUAD, material) and material == MARK:
+            _thicken(draw, cursor)
 
 
-@jit_inline
-def _thicken(draw: DrawList, view: Float) -> None:
+@jit
+def _thicken(draw: Float, cursor: Long) -> None:
     """Draw a mark thinner than a pixel one pixel wide and fainter; drop it when nothing would be left of it.
 
     Without it, far lines flicker: whether a line shows would depend on where pixel centres happen to fall.
     """
-    place = draw.count[0] - 1
-    if place >= draw.size.shape[0] or draw.size[place] != 4:
+    place = cursor[0] - 1
+    if place >= draw.shape[0] or draw[place, SIZE] != 4:
         return
-    c = draw.corners
-    ax, ay = 0.5 * (c[place, 0, 0] + c[place, 1, 0]), 0.5 * (c[place, 0, 1] + c[place, 1, 1])
-    bx, by = 0.5 * (c[place, 2, 0] + c[place, 3, 0]), 0.5 * (c[place, 2, 1] + c[place, 3, 1])
-    px, py = 0.5 * (c[place, 0, 0] + c[place, 3, 0]), 0.5 * (c[place, 0, 1] + c[place, 3, 1])
-    qx, qy = 0.5 * (c[place, 1, 0] + c[place, 2, 0]), 0.5 * (c[place, 1, 1] + c[place, 2, 1])
+    x0, y0, x1, y1 = draw[place, 0], draw[place, 1], draw[place, 2], draw[place, 3]
+    x2, y2, x3, y3 = draw[place, 4], draw[place, 5], draw[place, 6], draw[place, 7]
+    area = 0.5 * abs((x2 - x0) * (y3 - y1) - (x3 - x1) * (y2 - y0))
+    # The axis joins the middles of the shorter sides.
+    ax, ay, bx, by = 0.5 * (x0 + x1), 0.5 * (y0 + y1), 0.5 * (x2 + x3), 0.5 * (y2 + y3)
+    px, py, qx, qy = 0.5 * (x0 + x3), 0.5 * (y0 + y3), 0.5 * (x1 + x2), 0.5 * (y1 + y2)
     along, across = math.hypot(bx - ax, by - ay), math.hypot(qx - px, qy - py)
-    area = 0.0
-    for corner in range(4):
-        after = (corner + 1) % 4
-        area += c[place, corner, 0] * c[place, after, 1] - c[place, after, 0] * c[place, corner, 1]
-    area = 0.5 * abs(area)
-    longest = max(along, across)
-    thickness = area / longest if longest > 0.0 else 0.0
+    if along < across:
+        ax, ay, bx, by, along = px, py, qx, qy, across
+    thickness = area / max(along, 1e-9)
     if thickness >= 0.85:
         return
     if thickness < 0.1 or area < 0.12:
-        draw.count[0] = place
+        cursor[0] = place
         return
-    level = 1 if thickness >= 0.57 else (2 if thickness >= 0.35 else 3)
-    draw.code[place] = MARK + min(level, MARK_LEVELS - 1)
-    if along < across:
-        ax, ay, bx, by = px, py, qx, qy
-    # Half a pixel to either side of the axis, and at least a pixel long.
-    ux, uy = (bx - ax) / longest, (by - ay) / longest
-    stretch = 0.5 * max(1.0 - longest, 0.0)
+    draw[place, CODE] = MARK + min(1 if thickness >= 0.57 else (2 if thickness >= 0.35 else 3), MARK_LEVELS - 1)
+    ux, uy = (bx - ax) / along, (by - ay) / along
+    stretch = 0.5 * max(1.0 - along, 0.0)  # at least a pixel long
     ax, ay, bx, by = ax - ux * stretch, ay - uy * stretch, bx + ux * stretch, by + uy * stretch
     half = 0.5 * max(abs(ux), abs(uy))  # one pixel along the picture's axis, not across the line
     nx, ny = -uy * half, ux * half
-    c[place, 0, 0], c[place, 0, 1] = ax + nx, ay + ny
-    c[place, 1, 0], c[place, 1, 1] = ax - nx, ay - ny
-    c[place, 2, 0], c[place, 2, 1] = bx - nx, by - ny
-    c[place, 3, 0], c[place, 3, 1] = bx + nx, by + ny
+    draw[place, 0], draw[place, 1], draw[place, 2], draw[place, 3] = ax + nx, ay + ny, ax - nx, ay - ny
+    draw[place, 4], draw[place, 5], draw[place, 6], draw[place, 7] = bx - nx, by - ny, bx + nx, by + ny
 
 
 @jit_inline
-def _ground_corner(view: Float, polygon: Float, corner: int, x: float, y: float) -> None:
-    depth, right, up = to_camera(view, x, y, 0.0)
-    polygon[corner, 0], polygon[corner, 1], polygon[corner, 2] = depth, right, up
+def _ground_corner(frame: Float, geo: Float, corner: int, x: float, y: float) -> None:
+    geo[corner, 0], geo[corner, 1], geo[corner, 2] = to_camera(frame, x, y, 0.0)
 
 
 @jit
-def _tunnel_floor(light: Float, view: Float, draw: DrawList, polygon: Float, code: int) -> None:
+def _tunnel_floor(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float, code: int) -> None:
     """Append the floor between the tunnel walls as a material or as a tint."""
-    start, end = light[li.TUNNEL_START], light[li.TUNNEL_END]
-    left, right = light[li.WALL_LEFT], light[li.WALL_RIGHT]
-    _ground_corner(view, polygon, 0, start, left)
-    _ground_corner(view, polygon, 1, start, right)
-    _ground_corner(view, polygon, 2, end, right)
-    _ground_corner(view, polygon, 3, end, left)
-    emit(draw, view, polygon, 4, code)
+    for corner in range(4):
+        x = light[li.TUNNEL_START] if corner < 2 else light[li.TUNNEL_END]
+        _ground_corner(frame, geo, corner, x, light[li.WALL_LEFT] if corner % 3 == 0 else light[li.WALL_RIGHT])
+    emit(draw, cursor, frame, geo, QUAD, code)
 
 
 @jit
-def draw_beams(light: Float, shade: Float, view: Float, draw: DrawList, polygon: Float) -> None:
+def draw_verge(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float) -> None:
+    """Append what lies below the roads: the paved floor of a tunnel."""
+    if frame[HAS_TUNNEL] > 0.0:
+        _tunnel_floor(light, frame, draw, cursor, geo, SHOULDER)
+
+
+@jit
+def draw_beams(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float) -> None:
     """Tint the tunnel floor, or by night the ground in the ego's low beam: a wide weak and a narrow strong cone."""
-    if shade[HAS_TUNNEL] > 0.0:
-        _tunnel_floor(light, view, draw, polygon, TINT_ZONE)
-    elif shade[BEAM] > 0.5:
-        cos, sin = math.cos(view[EGO_HEADING]), math.sin(view[EGO_HEADING])
+    if frame[HAS_TUNNEL] > 0.0:
+        _tunnel_floor(light, frame, draw, cursor, geo, TINT_ZONE)
+    elif frame[BEAM] > 0.5:
+        cos, sin = math.cos(frame[EGO_HEADING]), math.sin(frame[EGO_HEADING])
         for cone in range(2):
             for corner in range(4):
                 ahead = 1.5 if corner < 2 else 90.0
                 aside = (1.6 + cone * 0.8) if corner < 2 else (9.0 + cone * 17.0)
-                aside = -aside if corner == 0 or corner == 3 else aside
-                x = view[EYE_X] + ahead * cos - aside * sin
-                _ground_corner(view, polygon, corner, x, view[EYE_Y] + ahead * sin + aside * cos)
-            emit(draw, view, polygon, 4, TINT_ZONE if cone == 0 else TINT_SHADOW)
+                aside = -aside if corner % 3 == 0 else aside
+                x, y = frame[EYE_X] + ahead * cos - aside * sin, frame[EYE_Y] + ahead * sin + aside * cos
+                _ground_corner(frame, geo, corner, x, y)
+            emit(draw, cursor, frame, geo, QUAD, TINT_ZONE if cone == 0 else TINT_SHADOW)
 
 
 @jit
-def draw_shadow(
-    x: float,
-    y: float,
-    heading: float,
-    length: float,
-    width: float,
-    height: float,
-    light: Float,
-    shade: Float,
-    view: Float,
-    draw: DrawList,
-    polygon: Float,
+def draw_shadows(
+    actors: Float, row_actor: Int, count: int, light: Float, frame: Float, draw: Float, cursor: Long, geo: Float
 ) -> None:
-    """Tint the ground under an actor and, in the sun, the strip that its box shades."""
-    if shade[BEAM] > 0.5 or not circle_in_view(view, x, y, 0.5 * length + 20.0, _SHADOW_REACH_M):
+    """Tint the ground under actors and, in the sun, the strip that each box shades.
+
+    Args:
+        actors: ``[V, ACTOR_COLUMNS]``; row_actor: the ``count`` actors in reach of the view.
+    """
+    if frame[BEAM] > 0.5:
         return
-    cos, sin = math.cos(heading), math.sin(heading)
-    sunny = light[li.CLOUD] < 0.75 and light[li.RAIN] < 0.4 and shade[SUN_Z] > 0.03 and not li.in_tunnel(light, x, y)
-    ox, oy = 0.0, 0.0
-    if sunny:
-        reach = min(height / shade[SUN_Z], 30.0)
-        ox, oy = -shade[SUN_X] * reach, -shade[SUN_Y] * reach
-    half_length, half_width = 0.5 * length + 0.08, 0.5 * width + 0.08
-    size = 0
-    # Hull of the footprint and its copy moved along the shadow: corners between sides that face the shadow's way
-    # move, the others stay, and where the facing changes both belong to the hull.
-    for corner in range(4):
-        u = half_length if corner == 0 or corner == 1 else -half_length
-        v = half_width if corner == 1 or corner == 2 else -half_width
-        px, py = x + u * cos - v * sin, y + u * sin + v * cos
-        before, after = (corner + 3) % 4, corner
-        moves_before, moves_after = _side_faces(before, cos, sin, ox, oy), _side_faces(after, cos, sin, ox, oy)
-        if not moves_before:
-            _ground_corner(view, polygon, size, px, py)
-            size += 1
-        if moves_before or moves_after:
-            _ground_corner(view, polygon, size, px + ox, py + oy)
-            size += 1
-        if moves_before and not moves_after:
-            _ground_corner(view, polygon, size, px, py)
-            size += 1
-    emit(draw, view, polygon, size, TINT_SHADOW)
+    sun = light[li.CLOUD] < 0.75 and light[li.RAIN] < 0.4 and frame[SUN_Z] > 0.03
+    for place in range(count):
+        number = row_actor[place]
+        x, y = actors[number, X], actors[number, Y]
+        if not circle_in_view(frame, x, y, 0.5 * actors[number, LENGTH] + 20.0, _SHADOW_REACH_M):
+            continue
+        cos, sin = actors[number, COS_HEADING], actors[number, SIN_HEADING]
+        half_length, half_width = 0.5 * actors[number, LENGTH] + 0.08, 0.5 * actors[number, WIDTH] + 0.08
+        ox, oy = 0.0, 0.0
+        if sun and actors[number, INSIDE] == 0.0:
+            reach = min(actors[number, HEIGHT] / frame[SUN_Z], 30.0)
+            ox, oy = -frame[SUN_X] * reach, -frame[SUN_Y] * reach
+        along, across = ox * cos + oy * sin, oy * cos - ox * sin
+        size = ZERO
+        # Hull of the footprint and its copy moved along the shadow: corners between sides that face the shadow's
+        # way move, the others stay, and where the facing changes both belong to the hull.
+        for corner in range(4):
+            u = half_length if corner == 0 or corner == 1 else -half_length
+            v = half_width if corner == 1 or corner == 2 else -half_width
+            px, py = x + u * cos - v * sin, y + u * sin + v * cos
+            before, after = _faces(corner - 1, along, across), _faces(corner, along, across)
+            if not before:
+                _ground_corner(frame, geo, size, px, py)
+                size += 1
+            if before or after:
+                _ground_corner(frame, geo, size, px + ox, py + oy)
+                size += 1
+            if before and not after:
+                _ground_corner(frame, geo, size, px, py)
+                size += 1
+        emit(draw, cursor, frame, geo, size, TINT_SHADOW)
 
 
 @jit_inline
-def _side_faces(side: int, cos: float, sin: float, ox: float, oy: float) -> bool:
-    """Tell whether a side of a box (0 front, 1 right, 2 rear, 3 left) faces along (ox, oy)."""
-    along, across = ox * cos + oy * sin, oy * cos - ox * sin
+def _faces(side: int, along: float, across: float) -> bool:
+    """Tell whether a side of a box (0 front, 1 right, 2 rear, 3 or -1 left) faces along a vector in its frame."""
     if side == 0:
         return along > 0.0
     if side == 1:

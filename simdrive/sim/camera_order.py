@@ -21,22 +21,23 @@ from simdrive.sim.state import Float, Int
 # Columns of a footprint in the camera's ground frame (ahead, right).
 AHEAD, RIGHT, COS_H, SIN_H, HALF_LENGTH, HALF_WIDTH, SLOPE_FROM, SLOPE_TO, DISTANCE, GROUP, NEAREST = range(11)
 FOOTPRINT_COLUMNS = 12
+_NONE, _LAST = np.int64(-1), np.int64(3)
 
 
-@jit
+@jit_inline
 def place_footprint(
-    view: Float, x: float, y: float, heading: float, length: float, width: float, group: int, foot: Float, row: int
+    frame: Float, x: float, y: float, heading: float, length: float, width: float, group: int, foot: Float, row: int
 ) -> bool:
     """Fill one footprint row; False if the box is wholly behind the camera."""
-    dx, dy = x - view[EYE_X], y - view[EYE_Y]
-    ahead, right = dx * view[COS] + dy * view[SIN], dy * view[COS] - dx * view[SIN]
-    cos_h = math.cos(heading) * view[COS] + math.sin(heading) * view[SIN]
-    sin_h = math.sin(heading) * view[COS] - math.cos(heading) * view[SIN]
+    dx, dy = x - frame[EYE_X], y - frame[EYE_Y]
+    ahead, right = dx * frame[COS] + dy * frame[SIN], dy * frame[COS] - dx * frame[SIN]
+    cos_h = math.cos(heading) * frame[COS] + math.sin(heading) * frame[SIN]
+    sin_h = math.sin(heading) * frame[COS] - math.cos(heading) * frame[SIN]
     foot[row, AHEAD], foot[row, RIGHT], foot[row, COS_H], foot[row, SIN_H] = ahead, right, cos_h, sin_h
     foot[row, HALF_LENGTH], foot[row, HALF_WIDTH] = 0.5 * length, 0.5 * width
     foot[row, DISTANCE], foot[row, GROUP] = math.sqrt(ahead * ahead + right * right), group
     low, high, nearest = math.inf, -math.inf, math.inf
-    before_ahead, before_right = _corner(foot, row, 3)
+    before_ahead, before_right = _corner(foot, row, _LAST)
     for corner in range(4):
         corner_ahead, corner_right = _corner(foot, row, corner)
         nearest = min(nearest, corner_ahead)
@@ -106,7 +107,7 @@ def paint_order(foot: Float, count: int, order: Int, waits: Int, before: npt.NDA
                 before[b, a] = True
                 waits[a] += 1
     for place in range(count):
-        chosen = -1
+        chosen = _NONE
         for row in range(count):
             if waits[row] >= 0 and (chosen < 0 or _earlier(foot, waits, row, chosen)):
                 chosen = row

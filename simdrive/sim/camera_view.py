@@ -14,9 +14,9 @@ import numpy as np
 
 from simdrive.errors import ParameterError
 from simdrive.jit import jit, jit_inline
-from simdrive.sim.raster import MAX_CORNERS, DrawList
+from simdrive.sim.raster import CODE, MAX_CORNERS, SIZE
 from simdrive.sim.state import Float
-from simdrive.types import CameraSpec
+from simdrive.types import CameraSpec, Long
 
 # Columns of a camera row (fixed to the ego) and, from EYE_X on, of a view (that camera in the world).
 FOCAL, CENTRE_X, CENTRE_Y, WIDTH, HEIGHT, COS_PITCH, SIN_PITCH, YAW, AHEAD, ASIDE, EYE_Z, TAN_HALF, PIXELS = range(13)
@@ -55,93 +55,103 @@ def camera_rows(cameras: Sequence[CameraSpec]) -> Float:
 
 
 @jit_inline
-def place_view(camera: Float, ego_x: float, ego_y: float, ego_heading: float, view: Float) -> None:
+def place_view(camera: Float, ego_x: float, ego_y: float, ego_heading: float, frame: Float) -> None:
     """Fill ``view`` with a camera row placed at an ego pose."""
     for column in range(EYE_X):
-        view[column] = camera[column]
+        frame[column] = camera[column]
     cos, sin = math.cos(ego_heading), math.sin(ego_heading)
-    view[EYE_X] = ego_x + camera[AHEAD] * cos - camera[ASIDE] * sin
-    view[EYE_Y] = ego_y + camera[AHEAD] * sin + camera[ASIDE] * cos
+    frame[EYE_X] = ego_x + camera[AHEAD] * cos - camera[ASIDE] * sin
+    frame[EYE_Y] = ego_y + camera[AHEAD] * sin + camera[ASIDE] * cos
     heading = ego_heading + camera[YAW]
-    view[COS], view[SIN], view[EGO_HEADING] = math.cos(heading), math.sin(heading), ego_heading
+    frame[COS], frame[SIN], frame[EGO_HEADING] = math.cos(heading), math.sin(heading), ego_heading
 
 
 @jit_inline
-def to_camera(view: Float, x: float, y: float, z: float) -> tuple[float, float, float]:
+def to_camera(frame: Float, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Return camera coordinates of a world point."""
-    dx, dy = x - view[EYE_X], y - view[EYE_Y]
-    ahead, right = dx * view[COS] + dy * view[SIN], dy * view[COS] - dx * view[SIN]
-    up = z - view[EYE_Z]
+    dx, dy = x - frame[EYE_X], y - frame[EYE_Y]
+    ahead, right = dx * frame[COS] + dy * frame[SIN], dy * frame[COS] - dx * frame[SIN]
+    up = z - frame[EYE_Z]
     return (
-        ahead * view[COS_PITCH] - up * view[SIN_PITCH],
+        ahead * frame[COS_PITCH] - up * frame[SIN_PITCH],
         right,
-        ahead * view[SIN_PITCH] + up * view[COS_PITCH],
+        ahead * frame[SIN_PITCH] + up * frame[COS_PITCH],
     )
 
 
 @jit_inline
-def circle_in_view(view: Float, x: float, y: float, radius: float, far: float) -> bool:
+def circle_in_view(frame: Float, x: float, y: float, radius: float, far: float) -> bool:
     """Tell whether an upright cylinder may touch the view; pitch is allowed for by a wider side angle."""
-    dx, dy = x - view[EYE_X], y - view[EYE_Y]
-    ahead, right = dx * view[COS] + dy * view[SIN], dy * view[COS] - dx * view[SIN]
+    dx, dy = x - frame[EYE_X], y - frame[EYE_Y]
+    ahead, right = dx * frame[COS] + dy * frame[SIN], dy * frame[COS] - dx * frame[SIN]
     if ahead < -radius or ahead > far + radius:
         return False
-    if view[SIN_PITCH] != 0.0:
+    if frame[SIN_PITCH] != 0.0:
         return True
-    reach = radius * math.sqrt(1.0 + view[TAN_HALF] * view[TAN_HALF])
-    return abs(right) <= ahead * view[TAN_HALF] + reach
+    reach = radius * math.sqrt(1.0 + frame[TAN_HALF] * frame[TAN_HALF])
+    return abs(right) <= ahead * frame[TAN_HALF] + reach
 
 
-@jit_inline
-def emit(draw: DrawList, view: Float, polygon: Float, corners: int, code: int) -> bool:
+@jit
+def emit(draw: Float, cursor: Long, frame: Float, geo: Float, corners: int, code: int) -> bool:
     """Clip a polygon at the near plane, project it, append it to the list; False if nothing of it is in view.
 
+    A full list is counted on but not written, so that the caller learns how long it should have been.
+
     Args:
-        polygon: ``[>= corners, 3]`` camera coordinates.
+        draw: draw list (``raster.draw_list``); cursor: ``[2]`` polygons so far, next object id.
+        geo: the first ``corners`` rows hold the polygon in camera coordinates.
     """
-    place = draw.count[0]
-    room = place < draw.size.shape[0]
-    slot = place if room else 0
+    place = cursor[0]
+    if place >= draw.shape[0]:
+        cursor[0] = place + 1
+        return True
+    focal, centre_x, centre_y = frame[FOCAL], frame[CENTRE_X], frame[CENTRE_Y]
     low_x = low_y = math.inf
     high_x = high_y = -math.inf
-    size = 0
-    back = corners - 1
+    size = corners
     for corner in range(corners):
-        depth, before = polygon[corner, 0], polygon[back, 0]
-        for part in range(2):
-            if part == 0:
-                if (depth >= NEAR_M) == (before >= NEAR_M):
-                    continue
-                share = (NEAR_M - before) / (depth - before)
-                right = polygon[back, 1] + share * (polygon[corner, 1] - polygon[back, 1])
-                up = polygon[back, 2] + share * (polygon[corner, 2] - polygon[back, 2])
-                scale = view[FOCAL] / NEAR_M
-            else:
-                if depth < NEAR_M:
-                    continue
-                right, up = polygon[corner, 1], polygon[corner, 2]
-                scale = view[FOCAL] / depth
-            x, y = view[CENTRE_X] + right * scale, view[CENTRE_Y] - up * scale
-            low_x, high_x, low_y, high_y = min(low_x, x), max(high_x, x), min(low_y, y), max(high_y, y)
-            draw.corners[slot, size, 0], draw.corners[slot, size, 1] = x, y
-            size += 1
-        back = corner
-    outside = high_x <= 0.0 or low_x >= view[WIDTH] or high_y <= 0.0 or low_y >= view[HEIGHT]
+        depth = geo[corner, 0]
+        if depth < NEAR_M:
+            size = _clip(draw, place, geo, corners, focal, centre_x, centre_y)
+            break
+        scale = focal / depth
+        draw[place, 2 * corner] = centre_x + geo[corner, 1] * scale
+        draw[place, 2 * corner + 1] = centre_y - geo[corner, 2] * scale
+    for corner in range(size):
+        x, y = draw[place, 2 * corner], draw[place, 2 * corner + 1]
+        low_x, high_x, low_y, high_y = min(low_x, x), max(high_x, x), min(low_y, y), max(high_y, y)
+    outside = high_x <= 0.0 or low_x >= frame[WIDTH] or high_y <= 0.0 or low_y >= frame[HEIGHT]
     if size < 3 or outside:
         return False
-    draw.count[0] = place + 1
-    if room:
-        draw.size[slot], draw.code[slot] = size, code
+    draw[place, SIZE], draw[place, CODE] = size, code
+    cursor[0] = place + 1
     return True
 
 
 @jit
-def facing(polygon: Float) -> float:
-    """Return a number > 0 if the first three corners turn right-up as seen from the camera, < 0 if they do not."""
-    a0, a1, a2 = polygon[0, 0], polygon[0, 1], polygon[0, 2]
-    b0, b1, b2 = polygon[1, 0], polygon[1, 1], polygon[1, 2]
-    c0, c1, c2 = polygon[2, 0], polygon[2, 1], polygon[2, 2]
-    return a0 * (b1 * c2 - b2 * c1) - a1 * (b0 * c2 - b2 * c0) + a2 * (b0 * c1 - b1 * c0)
+def _clip(
+    draw: Float, place: int, geo: Float, corners: int, focal: float, centre_x: float, centre_y: float
+) -> int:
+    """Project the part of a polygon beyond the near plane; returns its number of corners."""
+    size = 0
+    back = corners - 1
+    for corner in range(corners):
+        depth, before = geo[corner, 0], geo[back, 0]
+        if (depth >= NEAR_M) != (before >= NEAR_M):
+            share = (NEAR_M - before) / (depth - before)
+            right = geo[back, 1] + share * (geo[corner, 1] - geo[back, 1])
+            up = geo[back, 2] + share * (geo[corner, 2] - geo[back, 2])
+            draw[place, 2 * size] = centre_x + right * (focal / NEAR_M)
+            draw[place, 2 * size + 1] = centre_y - up * (focal / NEAR_M)
+            size += 1
+        if depth >= NEAR_M:
+            scale = focal / depth
+            draw[place, 2 * size] = centre_x + geo[corner, 1] * scale
+            draw[place, 2 * size + 1] = centre_y - geo[corner, 2] * scale
+            size += 1
+        back = corner
+    return size
 
 
 assert MAX_CORNERS >= 9 + 1

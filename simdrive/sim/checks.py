@@ -11,7 +11,7 @@ import numpy as np
 
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.geometry import boxes_overlap
-from simdrive.sim.lanes import lane_position
+from simdrive.sim.lanes import table_position
 from simdrive.sim.roads import RoadMap
 from simdrive.sim.spec import CHANNEL_OF, Action, ActorSpec, Event, Trigger, WorldSpec
 from simdrive.sim.state import Actors, Behaviour, Shape, Traits
@@ -94,8 +94,9 @@ def _row(road: RoadMap, lane: tuple[str, str, int], who: str) -> int:
 
 def _check_joints(road: RoadMap, rows: Sequence[int], who: str) -> None:
     for before, after in zip(rows, rows[1:], strict=False):
-        end = lane_position(road.tables, before, float(road.tables.lane_length[before]), 0.0)
-        gap = math.dist(end, lane_position(road.tables, after, 0.0, 0.0))
+        tables = (road.tables.lane_geometry, road.tables.points)
+        end = table_position(*tables, before, float(road.tables.lane_length[before]), 0.0)
+        gap = math.dist(end, table_position(*tables, after, 0.0, 0.0))
         if gap > _LARGEST_JOINT_M:
             raise ParameterError(
                 f"{who}: route lane {road.lane_index[after]} starts {gap:.1f} m from the end of "

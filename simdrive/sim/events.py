@@ -1,201 +1,247 @@
-"""Interprets event tables: watches triggers, and puts rows in charge of what scripted actors do."""
+"""Interprets event tables: watches triggers, and puts rows in charge of what actors do."""
 
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit, jit_inline
-from simdrive.sim.lanes import lane_local
+from simdrive.jit import jit, jit_inner
+from simdrive.sim.kernel_frame import (
+    ACCELERATION,
+    CRASHED,
+    HEADING,
+    KIND,
+    LANE,
+    LATERAL_SPEED,
+    LENGTH,
+    PRESENT,
+    SPEED,
+    TARGET_LANE,
+    WIDTH,
+    X,
+    Y,
+)
+from simdrive.sim.lanes import LANE_ID, ROAD_FIRST, ROAD_LAST, table_local
+from simdrive.sim.lanes import WIDTH as LANE_WIDTH
+from simdrive.sim.motion import commanded_acceleration
+from simdrive.sim.play import (
+    ACTION,
+    ACTOR,
+    AFTER_ROW,
+    ARMED_S,
+    CHANNEL,
+    DELAY_S,
+    FIRED_S,
+    FREE_HEADING,
+    GOAL_R,
+    MAGNITUDE,
+    PATH_LANE,
+    PATH_R,
+    PATH_S,
+    RATE,
+    SUBJECT,
+    THRESHOLD,
+    TRIGGER,
+    TURN_GOAL,
+    UNTIL,
+    USED_ACCELERATION,
+)
 from simdrive.sim.route import project
-from simdrive.sim.spec import Action, Channel, EventState, EventTables, PathState, Trigger
-from simdrive.sim.state import Actors, Behaviour, Float, RoadTables, Traits
+from simdrive.sim.spec import Action, Channel, Trigger
+from simdrive.sim.state import Behaviour, Float, Int, Small, Whole
 
 _TIME, _EGO_DISTANCE, _EGO_TTC = int(Trigger.TIME), int(Trigger.EGO_DISTANCE), int(Trigger.EGO_TTC)
 _POSITION, _EGO_POSITION, _FIRED = int(Trigger.POSITION), int(Trigger.EGO_POSITION), int(Trigger.FIRED)
 _EGO_TTA = int(Trigger.EGO_TTA)
 _RELEASE, _OFFSET, _LANE_CHANGE = int(Action.RELEASE), int(Action.OFFSET), int(Action.LANE_CHANGE)
-_ACCELERATE, _SPEED, _STOP = int(Action.ACCELERATE), int(Action.SPEED), int(Action.STOP)
-_APPEAR, _VANISH, _INDICATOR, _HEADING = (
-    int(Action.APPEAR),
-    int(Action.VANISH),
-    int(Action.INDICATOR),
-    int(Action.HEADING),
-)
+_APPEAR, _VANISH = int(Action.APPEAR), int(Action.VANISH)
+_INDICATOR, _HEADING = int(Action.INDICATOR), int(Action.HEADING)
 _LONGITUDINAL = int(Channel.LONGITUDINAL)
 _SCRIPTED = int(Behaviour.SCRIPTED)
 _TIME_TOLERANCE_S = 1e-9  # ticks fall on times that decimal thresholds do not hit to the last bit
 
 
-@jit_inline
-def bumper_distance(actors: Actors, traits: Traits, w: int, subject: int) -> float:
-    """Return the distance from the ego's front bumper to the subject along the ego's heading, m; NaN if behind."""
-    cos, sin = math.cos(actors.heading[w, 0]), math.sin(actors.heading[w, 0])
-    along = (actors.x[w, subject] - actors.x[w, 0]) * cos + (actors.y[w, subject] - actors.y[w, 0]) * sin
+@jit
+def bumper_distance(ego: Float, subject: Float) -> float:
+    """Return the distance from the ego's front bumper to a box along the ego's heading, m; NaN if it is behind.
+
+    Args:
+        ego, subject: rows of a frame (simdrive.sim.kernel_frame).
+    """
+    cos, sin = math.cos(ego[HEADING]), math.sin(ego[HEADING])
+    along = (subject[X] - ego[X]) * cos + (subject[Y] - ego[Y]) * sin
     if along <= 0.0:
         return math.nan
-    turn = actors.heading[w, subject] - actors.heading[w, 0]
-    reach = abs(math.cos(turn)) * traits.length[w, subject] + abs(math.sin(turn)) * traits.width[w, subject]
-    return max(along - 0.5 * (traits.length[w, 0] + reach), 0.0)
-
-
-@jit_inline
-def closing_speed(actors: Actors, w: int, subject: int) -> float:
-    """Return how fast the subject comes nearer along the ego's heading, m/s."""
-    turn = actors.heading[w, subject] - actors.heading[w, 0]
-    along = actors.speed[w, subject] * math.cos(turn) - actors.lateral_speed[w, subject] * math.sin(turn)
-    return actors.speed[w, 0] - along
+    turn = subject[HEADING] - ego[HEADING]
+    reach = abs(math.cos(turn)) * subject[LENGTH] + abs(math.sin(turn)) * subject[WIDTH]
+    return max(along - 0.5 * (ego[LENGTH] + reach), 0.0)
 
 
 @jit
+def closing_speed(ego: Float, subject: Float) -> float:
+    """Return how fast the subject comes nearer along the ego's heading, m/s; rows as for ``bumper_distance``."""
+    turn = subject[HEADING] - ego[HEADING]
+    return ego[SPEED] - subject[SPEED] * math.cos(turn) + subject[LATERAL_SPEED] * math.sin(turn)
+
+
+@jit_inner
 def _holds(
-    roads: RoadTables, actors: Actors, traits: Traits, tables: EventTables, state: EventState,
-    route: Float, route_count: int, route_s: float, w: int, row: int, time_s: float,
-) -> bool:  # fmt: skip
-    """Tell whether the trigger of a row is true now; ``after_row`` and delay are not looked at."""
-    trigger, threshold = tables.trigger[w, row], tables.threshold[w, row]
-    subject = tables.subject[w, row]
+    lanes: Float, points: Float, fused: bool, route: Float, route_count: int, route_s: float, time_s: float,
+    numbers: Float, whole: Whole, motion: Float, trigger: int, threshold: float, v: int, index: int,
+) -> tuple[bool, int]:  # fmt: skip
+    """Tell whether a trigger with subject ``v`` is true now; also return the route point nearest to the subject."""
     if trigger == _TIME:
-        return time_s >= threshold - _TIME_TOLERANCE_S
+        return time_s >= threshold - _TIME_TOLERANCE_S, index
     if trigger == _FIRED:
-        return True
+        return True, index
     if trigger == _EGO_POSITION:
-        return route_s >= threshold
+        return route_s >= threshold, index
+    ego, subject = numbers[0], numbers[v]
     if trigger == _POSITION:
-        if traits.behaviour[w, subject] == _SCRIPTED:
-            return actors.path_s[w, subject] >= threshold
-        s, _ = lane_local(roads, actors.lane[w, subject], actors.x[w, subject], actors.y[w, subject])
-        return s >= threshold
+        s = motion[v, PATH_S]
+        if whole[v, KIND] != _SCRIPTED:
+            s, _ = table_local(lanes, points, fused, whole[v, LANE], subject[X], subject[Y])
+        return s >= threshold, index
     if trigger == _EGO_TTA:
-        x, y = actors.x[w, subject], actors.y[w, subject]
-        s, _, index = project(route, route_count, x, y, state.subject_index[w, row])
-        state.subject_index[w, row] = index
-        left = s - route_s - 0.5 * traits.length[w, 0]
-        return left >= 0.0 and left <= threshold * actors.speed[w, 0]
-    distance = bumper_distance(actors, traits, w, subject)  # NaN makes every comparison below false
+        s, _, index = project(route, route_count, subject[X], subject[Y], index)
+        left = s - route_s - 0.5 * ego[LENGTH]
+        return left >= 0.0 and left <= threshold * ego[SPEED], index
+    distance = bumper_distance(ego, subject)  # NaN makes every comparison below false
     if trigger == _EGO_DISTANCE:
-        return distance <= threshold
+        return distance <= threshold, index
     if trigger == _EGO_TTC:
-        closing = closing_speed(actors, w, subject)
-        return closing > 0.0 and distance <= threshold * closing
-    return distance >= threshold
+        closing = closing_speed(ego, subject)
+        return closing > 0.0 and distance <= threshold * closing, index
+    return distance >= threshold, index
 
 
-@jit
+@jit_inner
 def fire_events(
-    roads: RoadTables, actors: Actors, traits: Traits, tables: EventTables, state: EventState, path: PathState,
-    route: Float, route_count: int, route_s: float, w: int, time_s: float,
+    lanes: Float, points: Float, fused: bool, route: Float, route_count: int, route_s: float, time_s: float,
+    numbers: Float, whole: Whole, event_numbers: Float, event_codes: Int, event_times: Float, nearest: Int,
+    charge: Int, motion: Float, indicator: Small,
 ) -> bool:  # fmt: skip
     """Fire the rows of one world that are due at ``time_s``, then act on them in table order.
 
     Rows that wait for each other may fire in one tick whatever their order in the table. Rows with a zero delay
     fire on the tick where their condition first holds. Returns whether anybody appeared or vanished.
+
+    Args:
+        lanes, points, fused: lanes of the world's map (``RoadTables``), point table, rounding of dot products.
+        route, route_count, route_s: ego route and the ego's place on it, m.
+        time_s: simulated time.
+        numbers, whole: the frame.
+        event_numbers, event_codes: ``Script``, this world's row.
+        event_times, nearest, charge, motion: ``Play``, this world's row.
+        indicator: ``Actors``, this world's row.
     """
-    rows = tables.actor.shape[1]
     any_fired, again = False, True
     while again:
         again = False
-        for row in range(rows):
-            if tables.actor[w, row] < 0 or not math.isnan(state.fired_s[w, row]):
+        for row in range(event_codes.shape[0]):
+            code, times = event_codes[row], event_times[row]
+            if code[ACTOR] < 0 or not math.isnan(times[FIRED_S]):
                 continue
-            if math.isnan(state.armed_s[w, row]):
-                after = tables.after_row[w, row]
-                if after >= 0 and math.isnan(state.fired_s[w, after]):
+            if math.isnan(times[ARMED_S]):
+                if code[AFTER_ROW] >= 0 and math.isnan(event_times[code[AFTER_ROW], FIRED_S]):
                     continue
-                if not _holds(
-                    roads, actors, traits, tables, state, route, route_count, route_s, w, row, time_s
-                ):
+                holds, nearest[row] = _holds(
+                    lanes, points, fused, route, route_count, route_s, time_s, numbers, whole, motion,
+                    code[TRIGGER], event_numbers[row, THRESHOLD], code[SUBJECT], nearest[row],
+                )  # fmt: skip
+                if not holds:
                     continue
-                state.armed_s[w, row] = time_s
-            if time_s >= state.armed_s[w, row] + tables.delay_s[w, row] - _TIME_TOLERANCE_S:
-                state.fired_s[w, row] = time_s
+                times[ARMED_S] = time_s
+            if time_s >= times[ARMED_S] + event_numbers[row, DELAY_S] - _TIME_TOLERANCE_S:
+                times[FIRED_S] = time_s
                 any_fired = again = True
-    presence_changed = False
+    changed = False
     if any_fired:
-        for row in range(rows):
-            if state.fired_s[w, row] == time_s:
-                _take_over(roads, actors, traits, tables, state, path, w, row)
-                if tables.action[w, row] == _APPEAR or tables.action[w, row] == _VANISH:
-                    presence_changed = True
-    return presence_changed
+        for row in range(event_codes.shape[0]):
+            if event_times[row, FIRED_S] == time_s:
+                code = event_codes[row]
+                v = code[ACTOR]
+                changed |= code[ACTION] == _APPEAR or code[ACTION] == _VANISH
+                _take_over(
+                    lanes, points, fused, numbers[v], whole[v], motion[v], charge[v], indicator, code,
+                    event_numbers[row, MAGNITUDE], row,
+                )  # fmt: skip
+    return changed
 
 
-@jit
+@jit_inner
 def _take_over(
-    roads: RoadTables, actors: Actors, traits: Traits, tables: EventTables, state: EventState, path: PathState,
-    w: int, row: int,
+    lanes: Float, points: Float, fused: bool, me: Float, codes: Whole, go: Float, charge: Int, indicator: Small,
+    event: Int, magnitude: float, row: int,
 ) -> None:  # fmt: skip
-    v, action = tables.actor[w, row], tables.action[w, row]
-    magnitude = tables.magnitude[w, row]
-    channel = tables.channel[w, row]
+    """Let a row that has just fired act on its actor (its rows of the frame, of ``motion`` and of ``charge``)."""
+    action, scripted = event[ACTION], codes[KIND] == _SCRIPTED
     if action == _APPEAR or action == _VANISH:
-        actors.present[w, v] = action == _APPEAR
+        codes[PRESENT] = 1 if action == _APPEAR else 0
     elif action == _INDICATOR:
-        actors.indicator[w, v] = int(magnitude)
-    elif action == _RELEASE:
-        state.active[w, v, channel] = -1
-    elif action == _LANE_CHANGE and traits.behaviour[w, v] != _SCRIPTED:
-        lane, exists = _lane_beside(roads, actors.lane[w, v], int(magnitude))
+        indicator[event[ACTOR]] = int(magnitude)
+    elif action == _LANE_CHANGE and not scripted:
+        lane, exists = lane_beside(lanes, codes[LANE], int(magnitude))
         if exists:
-            actors.target_lane[w, v] = lane
+            codes[TARGET_LANE] = lane
     else:
-        state.active[w, v, channel] = row
-    if action == _OFFSET:
-        state.goal_r[w, v] = magnitude
-    elif action == _HEADING:
-        path.heading_goal[w, v] = path.heading[w, v] + magnitude
-    elif action == _LANE_CHANGE and traits.behaviour[w, v] == _SCRIPTED:
-        state.goal_r[w, v] = _lane_goal(roads, actors, w, v, int(magnitude))
-        actors.indicator[w, v] = 1 if magnitude > 0 else -1
-
-
-@jit_inline
-def _lane_beside(roads: RoadTables, lane: int, places: int) -> tuple[int, bool]:
-    wanted = lane + places
-    road = roads.lane_road[lane]
-    return wanted, roads.road_lane_start[road] <= wanted < roads.road_lane_start[road + 1]
+        charge[event[CHANNEL]] = -1 if action == _RELEASE else row
+        if action == _OFFSET:
+            go[GOAL_R] = magnitude
+        elif action == _HEADING:
+            go[TURN_GOAL] = go[FREE_HEADING] + magnitude
+        elif action == _LANE_CHANGE:
+            shift = lane_shift(lanes, points, fused, int(go[PATH_LANE]), me[X], me[Y], int(magnitude))
+            go[GOAL_R] = go[PATH_R] + shift
+            indicator[event[ACTOR]] = 1 if magnitude > 0 else -1
 
 
 @jit
-def _lane_goal(roads: RoadTables, actors: Actors, w: int, v: int, places: int) -> float:
-    """Return the path_r of the centre of a lane beside the one that the actor is on; lane widths where none is."""
-    x, y = actors.x[w, v], actors.y[w, v]
-    road = roads.lane_road[actors.path_lane[w, v]]
-    lane, own = actors.path_lane[w, v], math.inf
-    for candidate in range(roads.road_lane_start[road], roads.road_lane_start[road + 1]):
-        r = lane_local(roads, candidate, x, y)[1]
+def lane_beside(lanes: Float, lane: int, places: int) -> tuple[int, bool]:
+    """Return the lane row ``places`` to the right of ``lane``, and whether its road has it."""
+    wanted = lanes[lane, LANE_ID] + places
+    return lane + places, 0.0 <= wanted < lanes[lane, ROAD_LAST] - lanes[lane, ROAD_FIRST]
+
+
+@jit
+def lane_shift(
+    lanes: Float, points: Float, fused: bool, path_lane: int, x: float, y: float, places: int
+) -> float:
+    """Return how far to the right the centre of the lane lies that is ``places`` from the one a point is on, m.
+
+    Looks at the lanes of the road of ``path_lane``; where its edge lane has no neighbour, lane widths are counted.
+    """
+    first = path_lane - int(lanes[path_lane, LANE_ID])
+    lane, own = path_lane, math.inf
+    for candidate in range(first, first + int(lanes[path_lane, ROAD_LAST] - lanes[path_lane, ROAD_FIRST])):
+        _, r = table_local(lanes, points, fused, candidate, x, y)
         if abs(r) < abs(own):
             lane, own = candidate, r
-    beside, exists = _lane_beside(roads, lane, places)
+    beside, exists = lane_beside(lanes, lane, places)
     if exists:
-        return actors.path_r[w, v] - lane_local(roads, beside, x, y)[1]
-    return actors.path_r[w, v] - own + places * roads.lane_width[lane]
+        _, r = table_local(lanes, points, fused, beside, x, y)
+        return -r
+    return places * lanes[lane, LANE_WIDTH] - own
 
 
-@jit
+@jit_inner
 def override_acceleration(
-    actors: Actors, traits: Traits, tables: EventTables, state: EventState, w: int, v: int, dt: float
+    me: Float, codes: Whole, go: Float, charge: Int, event_numbers: Float, event_codes: Int, dt: float
 ) -> None:
     """Replace the acceleration that a stock vehicle chose by what its longitudinal event row says.
 
-    Expects the chosen acceleration of this tick in ``actors.acceleration``.
+    Args:
+        me, codes, go, charge: the actor's rows of the frame (its chosen acceleration included) and of ``Play``.
+        event_numbers, event_codes: ``Script``, this world's row.
+        dt: length of a tick, s.
     """
-    row = state.active[w, v, _LONGITUDINAL]
-    if row < 0 or actors.crashed[w, v]:
-        return
-    speed, action = actors.speed[w, v], tables.action[w, row]
-    goal, rate = tables.magnitude[w, row], tables.rate[w, row]
-    if action == _SPEED:
-        actors.acceleration[w, v] = min(max((goal - speed) / dt, -rate), rate)
-        return
-    wish = -goal if action == _STOP else goal
-    if rate > 0.0:
-        before = state.used_acceleration[w, v]
-        wish = min(wish, before + rate * dt) if wish > before else max(wish, before - rate * dt)
-    end = tables.until[w, row]
-    if action == _ACCELERATE and not math.isnan(end) and (end - speed - wish * dt) * goal <= 0.0:
-        wish = (end - speed) / dt if (end - speed) * goal > 0.0 else 0.0
-        state.active[w, v, _LONGITUDINAL] = -1
-    if wish < 0.0:
-        wish = max(wish, -max(speed, 0.0) / dt)  # brakes hold at standstill
-    actors.acceleration[w, v] = wish
+    row = charge[_LONGITUDINAL]
+    if row >= 0 and not codes[CRASHED]:
+        wish, done = commanded_acceleration(
+            event_codes[row, ACTION], event_numbers[row, MAGNITUDE], event_numbers[row, RATE],
+            event_numbers[row, UNTIL], me[SPEED], go[USED_ACCELERATION], dt,
+        )  # fmt: skip
+        if done:
+            charge[_LONGITUDINAL] = -1
+        me[ACCELERATION] = max(wish, min(-me[SPEED] / dt, 0.0))  # brakes hold at standstill
+    go[USED_ACCELERATION] = me[ACCELERATION]

@@ -1,31 +1,45 @@
 """One step of highway-env, phase by phase, and the loop over a batch of worlds.
 
-The order of a step is: ``act_world`` (decide; positions frozen), for regulated worlds ``enforce_rules_world``,
-``integrate_world`` (move), ``locate_world`` (coordinates, closest lanes), ``collide_world``. Each phase is one
-compiled function for one world, so that a world with other movers (SCRIPTED actors) composes them itself: it moves
-its own actors between ``integrate_world`` and ``locate_world``. Before the very first step, and whenever something
-was moved or made present or absent from outside, call ``locate_world`` with ``update_lanes=False``.
+The order of a step is: ``act_world`` (decide; positions frozen), ``integrate_world`` (move), ``locate_world``
+(coordinates, closest lanes), ``collide_world``. Each phase is one compiled function for one world, so that a world
+with other movers (SCRIPTED actors) composes them itself: it moves its own actors between ``integrate_world`` and
+``locate_world``. Before the very first step, and whenever something was moved or made present or absent from
+outside, call ``locate_world`` with ``update_lanes=False``.
 """
 
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
-from simdrive.jit import jit, jit_inline
-from simdrive.sim.arithmetic import clip
-from simdrive.sim.kernel_collisions import collide_world
-from simdrive.sim.kernel_idm import acceleration
-from simdrive.sim.kernel_integrate import integrate_world
-from simdrive.sim.kernel_locate import locate_world, locate_worlds
-from simdrive.sim.kernel_mobil import change_lane_policy
+from simdrive.jit import jit
+from simdrive.sim.kernel_act import act, after_end, control_to_target, follow, switch_road
+from simdrive.sim.kernel_collisions import collide
+from simdrive.sim.kernel_command import FASTER, LANE_LEFT, LANE_RIGHT, SPEED_STEP_MPS, lane_beside, next_notch
+from simdrive.sim.kernel_frame import (
+    NOTCHES,
+    SPEED,
+    TARGET_LANE,
+    TARGET_SPEED,
+    X,
+    Y,
+    empty_frame,
+    load_courses,
+    load_drivers,
+    load_extras,
+    load_sizes,
+    load_state,
+    store_courses,
+    store_state,
+    store_yielding,
+)
+from simdrive.sim.kernel_idm import prepare
+from simdrive.sim.kernel_integrate import integrate
+from simdrive.sim.kernel_locate import locate
 from simdrive.sim.kernel_neighbours import front_of, lane_s, rear_of
-from simdrive.sim.kernel_regulation import enforce_rules_world
-from simdrive.sim.kernel_steering import act_controlled, command, follow_road, steering
-from simdrive.sim.state import Actors, Behaviour, Extras, Int, RoadTables, Routes, Scratch, Traits, WorldInfo
-
-_CONTROLLED, _IDM, _LINEAR = int(Behaviour.CONTROLLED), int(Behaviour.IDM), int(Behaviour.LINEAR)
+from simdrive.sim.kernel_regulation import enforce_rules, rules_due
+from simdrive.sim.state import Actors, Extras, Int, RoadTables, Routes, Scratch, Traits, WorldInfo
 
 
-@jit_inline
+@jit
 def follow_acceleration(
     b: int,
     i: int,
@@ -33,67 +47,47 @@ def follow_acceleration(
     actors: Actors,
     traits: Traits,
     roads: RoadTables,
-    extras: Extras,
     info: WorldInfo,
     scratch: Scratch,
 ) -> float:
-    """Return the car-following acceleration of actor ``i`` behind its front neighbour on ``lane``, m/s2.
+    """Return the IDM acceleration of actor ``i`` behind its front neighbour on the lane row ``lane``, m/s2.
 
     Uses the actor's own IDM traits and ``target_speed``, limited by the speed limit of ``actors.lane``; works for
-    every actor that is no object, SCRIPTED ones included. Not limited to ``acc_max``. ``scratch`` must be fresh.
+    every actor that is no object and not LINEAR, SCRIPTED ones included. Not limited to ``acc_max``. ``scratch``
+    must be fresh.
     """
-    first_lane = roads.map_lane_start[info.map_id[b]]
-    s = lane_s(b, i, lane, first_lane, actors, roads, scratch)
-    front = front_of(b, i, lane, s, first_lane, info, roads, scratch)
-    return acceleration(b, i, i, front, first_lane, actors, traits, roads, extras, scratch)
+    place = info.map_id[b]
+    first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
+    lanes, fused = roads.lane_geometry[first:last], roads.fused_dot[0]
+    numbers, whole = empty_frame(actors.x.shape[1])
+    load_state(b, first, actors, numbers, whole)
+    load_sizes(b, traits, numbers, whole)
+    load_drivers(b, traits, numbers, whole)
+    load_courses(b, scratch, numbers)
+    prepare(numbers, whole, lanes)
+    return follow(
+        lanes, roads.points, fused, roads.lane_link, info.connected[b], numbers, whole, scratch.s[b],
+        scratch.members[b], i, lane - first,
+    )  # fmt: skip
 
 
-@jit_inline
+@jit
 def neighbours_of(
-    b: int,
-    i: int,
-    lane: int,
-    actors: Actors,
-    roads: RoadTables,
-    info: WorldInfo,
-    scratch: Scratch,
+    b: int, i: int, lane: int, actors: Actors, roads: RoadTables, info: WorldInfo, scratch: Scratch
 ) -> tuple[int, int]:
-    """Return (actor ahead, actor behind) of actor ``i`` on ``lane``, -1 = nobody. ``scratch`` must be fresh."""
-    first_lane = roads.map_lane_start[info.map_id[b]]
-    s = lane_s(b, i, lane, first_lane, actors, roads, scratch)
-    front = front_of(b, i, lane, s, first_lane, info, roads, scratch)
-    return front, rear_of(b, i, lane, s, first_lane, info, roads, scratch)
+    """Return (actor ahead, actor behind) of actor ``i`` on the lane row ``lane``, -1 = nobody; fresh ``scratch``."""
+    place = info.map_id[b]
+    first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
+    lanes, links, connected = roads.lane_geometry[first:last], roads.lane_link, info.connected[b]
+    s, members = scratch.s[b], scratch.members[b]
+    numbers, whole = empty_frame(actors.x.shape[1])
+    load_state(b, first, actors, numbers, whole)
+    own_s = lane_s(lanes, roads.points, roads.fused_dot[0], numbers, s, i, lane - first)
+    front = front_of(lanes, links, connected, s, members, i, lane - first, own_s)
+    return front, rear_of(lanes, links, connected, s, members, i, lane - first, own_s)
 
 
-@jit_inline
-def act_idm(
-    b: int,
-    i: int,
-    first_lane: int,
-    actors: Actors,
-    traits: Traits,
-    routes: Routes,
-    roads: RoadTables,
-    extras: Extras,
-    info: WorldInfo,
-    scratch: Scratch,
-) -> None:
-    """Set the controls of an IDM (or linear) vehicle; a crashed one keeps its last controls."""
-    if actors.crashed[b, i]:
-        return
-    follow_road(b, i, first_lane, actors, routes, roads, scratch)
-    if traits.enable_lane_change[b, i]:
-        change_lane_policy(b, i, first_lane, actors, traits, routes, roads, extras, info, scratch)
-    lane, target = actors.lane[b, i], actors.target_lane[b, i]
-    actors.steering[b, i] = steering(b, i, target, first_lane, actors, traits, roads, extras, scratch)
-    result = follow_acceleration(b, i, lane, actors, traits, roads, extras, info, scratch)
-    if lane != target:
-        other = follow_acceleration(b, i, target, actors, traits, roads, extras, info, scratch)
-        result = min(result, other)
-    actors.acceleration[b, i] = clip(result, -traits.acc_max[b, i], traits.acc_max[b, i])
-
-
-@jit_inline
+@jit
 def act_world(
     b: int,
     actors: Actors,
@@ -106,17 +100,102 @@ def act_world(
 ) -> None:
     """Let every present CONTROLLED, IDM and LINEAR actor of world ``b`` set its steering and acceleration.
 
-    KINEMATIC and BICYCLE actors keep the controls they were given; SCRIPTED ones and objects are skipped.
+    KINEMATIC and BICYCLE actors keep the controls they were given; SCRIPTED ones and objects are skipped. ``scratch``
+    must be fresh.
     """
-    first_lane = roads.map_lane_start[info.map_id[b]]
-    for i in range(actors.x.shape[1]):
-        if not actors.present[b, i]:
-            continue
-        kind = traits.behaviour[b, i]
-        if kind == _IDM or kind == _LINEAR:
-            act_idm(b, i, first_lane, actors, traits, routes, roads, extras, info, scratch)
-        elif kind == _CONTROLLED:
-            act_controlled(b, i, first_lane, actors, traits, routes, roads, extras, scratch)
+    place = info.map_id[b]
+    first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
+    lanes, fused = roads.lane_geometry[first:last], roads.fused_dot[0]
+    numbers, whole = empty_frame(actors.x.shape[1])
+    load_state(b, first, actors, numbers, whole)
+    load_sizes(b, traits, numbers, whole)
+    load_drivers(b, traits, numbers, whole)
+    load_extras(b, routes, extras, numbers, whole)
+    load_courses(b, scratch, numbers)
+    prepare(numbers, whole, lanes)
+    act(
+        lanes, roads.points, fused, roads.lane_link, roads.road_codes, roads.road_next, roads.map_road_start[place],
+        info.connected[b], routes.road[b], routes.lane_id[b], numbers, whole, scratch.s[b], scratch.r[b],
+        scratch.members[b],
+    )  # fmt: skip
+    store_state(b, first, numbers, whole, actors)
+
+
+@jit
+def integrate_world(b: int, dt: float, actors: Actors, traits: Traits, scratch: Scratch) -> None:
+    """Move every present stock vehicle of world ``b`` by ``dt`` seconds.
+
+    SCRIPTED actors, obstacles and landmarks stay: somebody else moves them, before ``locate_world``. ``scratch`` must
+    hold the cosines of the present headings (it does after ``locate_world``).
+    """
+    numbers, whole = empty_frame(actors.x.shape[1])
+    load_state(b, 0, actors, numbers, whole)
+    load_sizes(b, traits, numbers, whole)
+    load_courses(b, scratch, numbers)
+    integrate(dt, numbers, whole)
+    store_state(b, 0, numbers, whole, actors)
+
+
+@jit
+def locate_world(
+    b: int,
+    update_lanes: bool,
+    actors: Actors,
+    traits: Traits,
+    roads: RoadTables,
+    info: WorldInfo,
+    scratch: Scratch,
+) -> None:
+    """Refresh everything in ``scratch`` from positions and headings; call it after anything moved.
+
+    Args:
+        b: world.
+        update_lanes: also set ``actors.lane`` of moving actors to the closest lane (the end of a step); False only
+            fills ``scratch``, as before the very first step, where highway-env still uses the lanes of creation.
+        actors: state.
+        traits: constants.
+        roads: lane tables.
+        info: settings of the worlds.
+        scratch: working memory.
+    """
+    place = info.map_id[b]
+    first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
+    numbers, whole = empty_frame(actors.x.shape[1])
+    load_state(b, first, actors, numbers, whole)
+    load_sizes(b, traits, numbers, whole)
+    locate(
+        update_lanes, roads.lane_geometry[first:last], roads.points, roads.fused_dot[0], numbers, whole, scratch.s[b],
+        scratch.r[b], scratch.members[b],
+    )  # fmt: skip
+    store_courses(b, numbers, scratch)
+    if update_lanes:
+        store_state(b, first, numbers, whole, actors)
+
+
+@jit
+def collide_world(
+    b: int, dt: float, actors: Actors, traits: Traits, roads: RoadTables, scratch: Scratch
+) -> None:
+    """Test every pair of world ``b`` and write ``crashed``, ``hit`` and pending impacts.
+
+    Pairs of two objects (``traits.is_object``) are not tested; absent actors touch nobody. Cosines in ``scratch`` must
+    be fresh. SCRIPTED actors get flags and impacts too; whoever moves them decides what to do with those.
+    """
+    numbers, whole = empty_frame(actors.x.shape[1])
+    load_state(b, 0, actors, numbers, whole)
+    load_sizes(b, traits, numbers, whole)
+    load_courses(b, scratch, numbers)
+    collide(dt, roads.fused_dot[0], numbers, whole)
+    store_state(b, 0, numbers, whole, actors)
+
+
+@jit
+def locate_worlds(
+    update_lanes: bool, actors: Actors, traits: Traits, roads: RoadTables, info: WorldInfo, scratch: Scratch
+) -> None:
+    """Refresh the scratch arrays of every world; arguments as in ``locate_world``."""
+    for b in range(actors.x.shape[0]):
+        locate_world(b, update_lanes, actors, traits, roads, info, scratch)
 
 
 @jit
@@ -131,11 +210,39 @@ def command_worlds(
     info: WorldInfo,
     scratch: Scratch,
 ) -> None:
-    """Apply one meta action per world ([worlds], DiscreteMetaAction numbering, -1 = none) to the actor ``actor``."""
+    """Apply one meta action per world (``[worlds]``, -1 = none) to the controlled vehicle ``actor``.
+
+    It is meant for the first frame of a policy step; the same frame's ``act`` comes on top, as in highway-env.
+    """
+    numbers, whole = empty_frame(actors.x.shape[1])
     for b in range(actors.x.shape[0]):
-        if meta_actions[b] >= 0:
-            first_lane = roads.map_lane_start[info.map_id[b]]
-            command(b, actor, meta_actions[b], first_lane, actors, traits, routes, roads, extras, scratch)
+        action, place = meta_actions[b], info.map_id[b]
+        if action < 0:
+            continue
+        first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
+        lanes, points, fused = roads.lane_geometry[first:last], roads.points, roads.fused_dot[0]
+        load_state(b, first, actors, numbers, whole)
+        load_sizes(b, traits, numbers, whole)
+        load_extras(b, routes, extras, numbers, whole)
+        if action >= FASTER:
+            step, notches = 1 if action == FASTER else -1, whole[actor, NOTCHES]
+            if notches > 0:
+                index = next_notch(numbers[actor, SPEED], step, extras.target_speeds[b, actor], notches)
+                actors.speed_index[b, actor] = index
+                numbers[actor, TARGET_SPEED] = extras.target_speeds[b, actor, index]
+            else:
+                numbers[actor, TARGET_SPEED] += step * SPEED_STEP_MPS
+        if after_end(lanes, points, fused, numbers, whole, scratch.s[b], actor):
+            whole[actor, TARGET_LANE] = switch_road(
+                lanes, points, fused, roads.road_codes, roads.road_next, numbers, whole, routes.road[b],
+                routes.lane_id[b], actor, roads.map_road_start[place],
+            )  # fmt: skip
+        if action == LANE_LEFT or action == LANE_RIGHT:
+            target, step = whole[actor, TARGET_LANE], -1 if action == LANE_LEFT else 1
+            x, y = numbers[actor, X], numbers[actor, Y]
+            whole[actor, TARGET_LANE] = lane_beside(lanes, points, fused, target, step, x, y)
+        control_to_target(lanes, points, fused, numbers, whole, scratch.s[b], scratch.r[b], actor)
+        store_state(b, first, numbers, whole, actors)
 
 
 @jit
@@ -150,15 +257,39 @@ def step_stock(
     info: WorldInfo,
     scratch: Scratch,
 ) -> None:
-    """Advance every world of the batch by ``sub_steps`` steps of ``dt`` seconds: ``Road.act`` then ``Road.step``."""
+    """Advance every world by ``sub_steps`` steps of ``dt`` seconds: ``Road.act`` then ``Road.step``."""
+    numbers, whole = empty_frame(actors.x.shape[1])
+    points, links, road_codes, road_next = roads.points, roads.lane_link, roads.road_codes, roads.road_next
+    fused = roads.fused_dot[0]
     for b in range(actors.x.shape[0]):
+        place = info.map_id[b]
+        first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
+        lanes, first_road, connected = roads.lane_geometry[first:last], roads.map_road_start[place], info.connected[b]
+        route_roads, route_lanes = routes.road[b], routes.lane_id[b]
+        s, r, members = scratch.s[b], scratch.r[b], scratch.members[b]
+        regulated, rule_steps = info.regulated[b], info.rule_steps[b]
+        load_state(b, first, actors, numbers, whole)
+        load_sizes(b, traits, numbers, whole)
+        load_drivers(b, traits, numbers, whole)
+        load_extras(b, routes, extras, numbers, whole)
+        load_courses(b, scratch, numbers)
         for _ in range(sub_steps):
-            act_world(b, actors, traits, routes, roads, extras, info, scratch)
-            if info.regulated[b]:
-                enforce_rules_world(b, dt, actors, traits, routes, roads, extras, info, scratch)
-            integrate_world(b, dt, actors, traits, scratch)
-            locate_world(b, True, actors, traits, roads, info, scratch)
-            collide_world(b, dt, actors, traits, roads, scratch)
+            prepare(numbers, whole, lanes)
+            act(
+                lanes, points, fused, links, road_codes, road_next, first_road, connected, route_roads, route_lanes,
+                numbers, whole, s, r, members,
+            )  # fmt: skip
+            if regulated:
+                rule_steps += 1
+                if rules_due(rule_steps, dt):
+                    enforce_rules(lanes, points, fused, road_codes, route_roads, route_lanes, numbers, whole)
+            integrate(dt, numbers, whole)
+            locate(True, lanes, points, fused, numbers, whole, s, r, members)
+            collide(dt, fused, numbers, whole)
+        info.rule_steps[b] = rule_steps
+        store_state(b, first, numbers, whole, actors)
+        store_courses(b, numbers, scratch)
+        store_yielding(b, whole, extras)
 
 
 __all__ = [

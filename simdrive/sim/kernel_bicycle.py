@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 
 from simdrive.jit import jit, jit_inline
-from simdrive.sim.arithmetic import clip, fused_multiply_add
-from simdrive.sim.state import Actors
+from simdrive.sim.arithmetic import fused_multiply_add
 
 _MASS = 1.0
 _ARM_M = 2.5  # centre of gravity to either axle
 _INERTIA = 1 / 12 * 1 * (5.0**2 + 2.0**2)
 _STIFFNESS = 15.0
-_MAX_YAW_RATE = 2 * math.pi
+MAX_YAW_RATE = 2 * math.pi
 _State = tuple[float, float, float, float, float, float]
 
 
@@ -73,23 +72,3 @@ def bicycle_step(state: _State, steering: float, acceleration: float, dt: float)
     f4 = _derivative(_shifted(state, f3, dt), steering, acceleration)
     total = _mean_rate(f1, f2, f3, f4)
     return _shifted(state, total, dt / 6)
-
-
-@jit
-def step_bicycle(b: int, i: int, dt: float, actors: Actors) -> None:
-    """Move one vehicle; impacts are not applied, as in highway-env."""
-    angle = clip(actors.steering[b, i], -math.pi / 2, math.pi / 2)
-    actors.steering[b, i] = angle
-    yaw_rate = clip(actors.yaw_rate[b, i], -_MAX_YAW_RATE, _MAX_YAW_RATE)
-    state = (
-        actors.x[b, i],
-        actors.y[b, i],
-        actors.heading[b, i],
-        actors.speed[b, i],
-        actors.lateral_speed[b, i],
-        yaw_rate,
-    )
-    x, y, heading, speed, lateral, yaw_rate = bicycle_step(state, angle, actors.acceleration[b, i], dt)
-    actors.x[b, i], actors.y[b, i] = x, y
-    actors.heading[b, i], actors.speed[b, i] = heading, speed
-    actors.lateral_speed[b, i], actors.yaw_rate[b, i] = lateral, yaw_rate

@@ -11,14 +11,33 @@ import math
 
 from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import dot2, fused_multiply_add, norm2
-from simdrive.sim.state import Actors, Behaviour, RoadTables, Scratch, Traits
+from simdrive.sim.kernel_frame import (
+    CHECKS,
+    COLLIDABLE,
+    COS,
+    CRASHED,
+    DIAGONAL,
+    HAS_IMPACT,
+    HIT,
+    IMPACT_X,
+    IMPACT_Y,
+    LENGTH,
+    OBJECT,
+    PRESENT,
+    SIN,
+    SOLID,
+    SPEED,
+    WIDTH,
+    X,
+    Y,
+)
+from simdrive.sim.state import Float, Whole
 
-_LANDMARK = int(Behaviour.LANDMARK)
-_Box = tuple[float, float, float, float, float, float, float, float]
+Box = tuple[float, float, float, float, float, float, float, float]
 
 
 @jit_inline
-def _corners(x: float, y: float, length: float, width: float, c: float, s: float) -> _Box:
+def _corners(x: float, y: float, length: float, width: float, c: float, s: float) -> Box:
     """Return four corners of a box as (x0, y0, x1, y1, ...); a matrix product in BLAS, hence fused."""
     half_l, half_w = length / 2, width / 2
     lx, ly = c * half_l, s * half_l
@@ -35,7 +54,7 @@ def _corners(x: float, y: float, length: float, width: float, c: float, s: float
 
 
 @jit_inline
-def _extent(fused: bool, box: _Box, nx: float, ny: float) -> tuple[float, float]:
+def _extent(fused: bool, box: Box, nx: float, ny: float) -> tuple[float, float]:
     """Return the interval that a box covers on an axis."""
     a, b = dot2(fused, box[0], box[1], nx, ny), dot2(fused, box[2], box[3], nx, ny)
     c, d = dot2(fused, box[4], box[5], nx, ny), dot2(fused, box[6], box[7], nx, ny)
@@ -48,7 +67,7 @@ def _interval_distance(min_a: float, max_a: float, min_b: float, max_b: float) -
 
 
 @jit_inline
-def _edge(box: _Box, k: int) -> tuple[float, float]:
+def _edge(box: Box, k: int) -> tuple[float, float]:
     """Return the unnormalised normal of edge ``k`` of a box."""
     if k == 0:
         x1, y1, x2, y2 = box[0], box[1], box[2], box[3]
@@ -63,7 +82,7 @@ def _edge(box: _Box, k: int) -> tuple[float, float]:
 
 @jit
 def boxes_collide(
-    fused: bool, box_a: _Box, box_b: _Box, travel_x: float, travel_y: float
+    fused: bool, box_a: Box, box_b: Box, travel_x: float, travel_y: float
 ) -> tuple[bool, bool, float, float]:
     """Return (overlapping, will overlap, translation x, y) of two boxes.
 
@@ -109,72 +128,56 @@ def _mean(a: float, b: float, c: float, d: float) -> float:
     return (a + b + c + d) / 4
 
 
+@jit_inline
+def _box(row: Float) -> Box:
+    return _corners(row[X], row[Y], row[LENGTH], row[WIDTH], row[COS], row[SIN])
+
+
 @jit
-def _collide_pair(
-    b: int, i: int, j: int, dt: float, actors: Actors, traits: Traits, roads: RoadTables, scratch: Scratch
-) -> None:
+def _collide_pair(i: int, j: int, dt: float, fused: bool, numbers: Float, whole: Whole) -> None:
     """Test one pair exactly and write impacts and flags; ``i`` is a vehicle, ``j`` a vehicle or an object."""
-    if not (traits.check_collisions[b, i] or traits.check_collisions[b, j]):
+    one, two = numbers[i], numbers[j]
+    apart = norm2(fused, two[X] - one[X], two[Y] - one[Y])
+    if apart > (one[DIAGONAL] + two[DIAGONAL]) / 2 + one[SPEED] * dt:
         return
-    if not (traits.collidable[b, i] and traits.collidable[b, j]):
-        return
-    fused = roads.fused_dot[0]
-    apart = norm2(fused, actors.x[b, j] - actors.x[b, i], actors.y[b, j] - actors.y[b, i])
-    if apart > (traits.diagonal[b, i] + traits.diagonal[b, j]) / 2 + actors.speed[b, i] * dt:
-        return
-    cos_i, sin_i = scratch.cos_heading[b, i], scratch.sin_heading[b, i]
-    cos_j, sin_j = scratch.cos_heading[b, j], scratch.sin_heading[b, j]
-    box_i = _corners(actors.x[b, i], actors.y[b, i], traits.length[b, i], traits.width[b, i], cos_i, sin_i)
-    box_j = _corners(actors.x[b, j], actors.y[b, j], traits.length[b, j], traits.width[b, j], cos_j, sin_j)
-    speed_i, speed_j = actors.speed[b, i], actors.speed[b, j]
-    travel_x = speed_i * cos_i * dt - speed_j * cos_j * dt
-    travel_y = speed_i * sin_i * dt - speed_j * sin_j * dt
-    now, soon, push_x, push_y = boxes_collide(fused, box_i, box_j, travel_x, travel_y)
-    solid = traits.solid[b, i] and traits.solid[b, j]
+    travel_x = one[SPEED] * one[COS] * dt - two[SPEED] * two[COS] * dt
+    travel_y = one[SPEED] * one[SIN] * dt - two[SPEED] * two[SIN] * dt
+    now, soon, push_x, push_y = boxes_collide(fused, _box(one), _box(two), travel_x, travel_y)
+    solid = whole[i, SOLID] != 0 and whole[j, SOLID] != 0
     if soon and solid:
-        # Against an obstacle the vehicle takes the whole translation, else each takes half.
-        share = 1.0 if traits.is_object[b, j] and traits.behaviour[b, j] != _LANDMARK else 0.5
-        actors.impact_x[b, i], actors.impact_y[b, i] = push_x * share, push_y * share
-        actors.has_impact[b, i] = True
+        # Against an object the vehicle takes the whole translation, else each takes half.
+        share = 1.0 if whole[j, OBJECT] else 0.5
+        one[IMPACT_X], one[IMPACT_Y] = push_x * share, push_y * share
+        whole[i, HAS_IMPACT] = 1
         if share == 0.5:
-            actors.impact_x[b, j], actors.impact_y[b, j] = -push_x * share, -push_y * share
-            actors.has_impact[b, j] = True
+            two[IMPACT_X], two[IMPACT_Y] = -push_x * share, -push_y * share
+            whole[j, HAS_IMPACT] = 1
     if now and solid:
-        actors.crashed[b, i] = True
-        actors.crashed[b, j] = True
-    if now and not traits.solid[b, i]:
-        actors.hit[b, i] = True
-    if now and not traits.solid[b, j]:
-        actors.hit[b, j] = True
+        whole[i, CRASHED], whole[j, CRASHED] = 1, 1
+    if now and not whole[i, SOLID]:
+        whole[i, HIT] = 1
+    if now and not whole[j, SOLID]:
+        whole[j, HIT] = 1
 
 
 @jit_inline
-def _far_apart(b: int, i: int, j: int, travel: float, actors: Actors, traits: Traits) -> bool:
-    """Tell whether the exact circle test would certainly fail; the slack covers its rounding."""
-    dx, dy = actors.x[b, j] - actors.x[b, i], actors.y[b, j] - actors.y[b, i]
-    reach = max((traits.diagonal[b, i] + traits.diagonal[b, j]) / 2 + travel, 0.0) * (1 + 1e-9)
-    return dx * dx + dy * dy > reach * reach
-
-
-@jit_inline
-def collide_world(
-    b: int, dt: float, actors: Actors, traits: Traits, roads: RoadTables, scratch: Scratch
-) -> None:
-    """Test every pair of world ``b`` and write ``crashed``, ``hit`` and pending impacts.
-
-    Pairs of two objects (``traits.is_object``) are not tested; absent actors touch nobody. ``scratch`` must be fresh
-    (``locate_world``). SCRIPTED actors get flags and impacts too; whoever moves them decides what to do with those.
-    """
-    actor_count = actors.x.shape[1]
-    for i in range(actor_count):
-        if not actors.present[b, i]:
+def collide(dt: float, fused: bool, numbers: Float, whole: Whole) -> None:
+    """Test every pair of a frame except two objects, and write crashes, hits and pending impacts."""
+    count = numbers.shape[0]
+    for i in range(count):
+        if not (whole[i, PRESENT] and whole[i, COLLIDABLE]):
             continue
-        travel = actors.speed[b, i] * dt
-        for j in range(i + 1, actor_count):
-            if not actors.present[b, j]:
+        for j in range(i + 1, count):
+            if not (whole[j, PRESENT] and whole[j, COLLIDABLE] and (whole[i, CHECKS] or whole[j, CHECKS])):
                 continue
-            if traits.is_object[b, i]:
-                if not traits.is_object[b, j] and not _far_apart(b, j, i, actors.speed[b, j] * dt, actors, traits):
-                    _collide_pair(b, j, i, dt, actors, traits, roads, scratch)
-            elif not _far_apart(b, i, j, travel, actors, traits):
-                _collide_pair(b, i, j, dt, actors, traits, roads, scratch)
+            first, second = i, j
+            if whole[i, OBJECT]:
+                if whole[j, OBJECT]:
+                    continue
+                first, second = j, i
+            dx, dy = numbers[j, X] - numbers[i, X], numbers[j, Y] - numbers[i, Y]
+            reach = (numbers[i, DIAGONAL] + numbers[j, DIAGONAL]) / 2 + numbers[first, SPEED] * dt
+            # The exact circle test would certainly fail beyond this; the slack covers its rounding.
+            reach = max(reach, 0.0) * (1 + 1e-9)
+            if not dx * dx + dy * dy > reach * reach:
+                _collide_pair(first, second, dt, fused, numbers, whole)

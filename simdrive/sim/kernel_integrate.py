@@ -5,67 +5,95 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inline
-from simdrive.sim.kernel_bicycle import step_bicycle
-from simdrive.sim.state import Actors, Behaviour, Scratch, Traits
+from simdrive.jit import jit, jit_inline
+from simdrive.sim.arithmetic import clip
+from simdrive.sim.kernel_bicycle import MAX_YAW_RATE, bicycle_step
+from simdrive.sim.kernel_frame import (
+    ACCELERATION,
+    COS,
+    CRASHED,
+    HAS_IMPACT,
+    HEADING,
+    IMPACT_X,
+    IMPACT_Y,
+    KIND,
+    LATERAL_SPEED,
+    LENGTH,
+    MAX_SPEED,
+    MIN_SPEED,
+    PRESENT,
+    SIN,
+    SPEED,
+    STEERING,
+    TIMER,
+    YAW_RATE,
+    X,
+    Y,
+)
+from simdrive.sim.state import Behaviour, Float, Whole
 
-_KINEMATIC, _CONTROLLED = int(Behaviour.KINEMATIC), int(Behaviour.CONTROLLED)
+_OBSTACLE, _LANDMARK, _SCRIPTED = int(Behaviour.OBSTACLE), int(Behaviour.LANDMARK), int(Behaviour.SCRIPTED)
 _IDM, _LINEAR, _BICYCLE = int(Behaviour.IDM), int(Behaviour.LINEAR), int(Behaviour.BICYCLE)
 
 
 @jit_inline
-def limit_controls(b: int, i: int, actors: Actors, traits: Traits) -> None:
-    """Brake crashed vehicles, and keep the speed within the vehicle's own range."""
-    speed = actors.speed[b, i]
-    if actors.crashed[b, i]:
-        actors.steering[b, i] = 0.0
-        actors.acceleration[b, i] = -1.0 * speed
-    if speed > traits.max_speed[b, i]:
-        actors.acceleration[b, i] = min(actors.acceleration[b, i], traits.max_speed[b, i] - speed)
-    elif speed < traits.min_speed[b, i]:
-        actors.acceleration[b, i] = max(actors.acceleration[b, i], traits.min_speed[b, i] - speed)
+def limited(acceleration: float, speed: float, low: float, high: float) -> float:
+    """Return the acceleration that keeps a speed outside its range from growing further, m/s2."""
+    if speed > high:
+        return min(acceleration, high - speed)
+    if speed < low:
+        return max(acceleration, low - speed)
+    return acceleration
 
 
 @jit_inline
-def move(b: int, i: int, dt: float, actors: Actors, traits: Traits, scratch: Scratch) -> None:
-    """Integrate position, pending impact, heading and speed, in this order."""
-    speed, heading, angle = actors.speed[b, i], actors.heading[b, i], actors.steering[b, i]
+def _course(
+    heading: float, angle: float, cos_heading: float, sin_heading: float
+) -> tuple[float, float, float]:
+    """Return (cosine, sine of the course, sine of the slip) for a steering angle."""
     if angle == 0.0:  # straight on: the cached direction is exact
-        slip_sin, cos_course, sin_course = 0.0, scratch.cos_heading[b, i], scratch.sin_heading[b, i]
-    else:
-        slip = math.atan(0.5 * math.tan(angle))
-        slip_sin = math.sin(slip)
-        cos_course, sin_course = math.cos(heading + slip), math.sin(heading + slip)
-    x = actors.x[b, i] + speed * cos_course * dt
-    y = actors.y[b, i] + speed * sin_course * dt
-    if actors.has_impact[b, i]:
-        x += actors.impact_x[b, i]
-        y += actors.impact_y[b, i]
-        actors.crashed[b, i] = True
-        actors.has_impact[b, i] = False
-    actors.x[b, i], actors.y[b, i] = x, y
-    actors.heading[b, i] = heading + speed * slip_sin / (traits.length[b, i] / 2) * dt
-    actors.speed[b, i] = speed + actors.acceleration[b, i] * dt
+        return cos_heading, sin_heading, 0.0
+    slip = math.atan(0.5 * math.tan(angle))
+    return math.cos(heading + slip), math.sin(heading + slip), math.sin(slip)
+
+
+@jit
+def _move_bicycle(row: Float, dt: float) -> None:
+    """Move a vehicle with tyre slip; impacts are not applied, as in highway-env."""
+    angle = clip(row[STEERING], -math.pi / 2, math.pi / 2)
+    row[STEERING] = angle
+    yaw_rate = clip(row[YAW_RATE], -MAX_YAW_RATE, MAX_YAW_RATE)
+    state = (row[X], row[Y], row[HEADING], row[SPEED], row[LATERAL_SPEED], yaw_rate)
+    x, y, heading, speed, lateral, yaw_rate = bicycle_step(state, angle, row[ACCELERATION], dt)
+    row[X], row[Y], row[HEADING] = x, y, heading
+    row[SPEED], row[LATERAL_SPEED], row[YAW_RATE] = speed, lateral, yaw_rate
 
 
 @jit_inline
-def integrate_world(b: int, dt: float, actors: Actors, traits: Traits, scratch: Scratch) -> None:
-    """Move every present vehicle of world ``b`` by ``dt`` seconds.
-
-    SCRIPTED actors, obstacles and landmarks stay: somebody else moves them, before ``locate_world``. ``scratch``
-    must hold the cosines of the present headings (it does after ``locate_world``).
-    """
-    for i in range(actors.x.shape[1]):
-        if not actors.present[b, i]:
+def integrate(dt: float, numbers: Float, whole: Whole) -> None:
+    """Move every present stock vehicle of a frame: limits, position, pending impact, heading, speed, in this order."""
+    for i in range(numbers.shape[0]):
+        kind = whole[i, KIND]
+        if not whole[i, PRESENT] or kind == _SCRIPTED or kind == _OBSTACLE or kind == _LANDMARK:
             continue
-        kind = traits.behaviour[b, i]
         if kind == _IDM or kind == _LINEAR:
-            actors.timer[b, i] += dt
-        elif kind == _BICYCLE:
-            limit_controls(b, i, actors, traits)
-            step_bicycle(b, i, dt, actors)
+            numbers[i, TIMER] += dt
+        speed, heading = numbers[i, SPEED], numbers[i, HEADING]
+        if whole[i, CRASHED]:
+            numbers[i, STEERING] = 0.0
+            numbers[i, ACCELERATION] = -1.0 * speed
+        acceleration = limited(numbers[i, ACCELERATION], speed, numbers[i, MIN_SPEED], numbers[i, MAX_SPEED])
+        numbers[i, ACCELERATION] = acceleration
+        if kind == _BICYCLE:
+            _move_bicycle(numbers[i], dt)
             continue
-        elif kind != _KINEMATIC and kind != _CONTROLLED:
-            continue
-        limit_controls(b, i, actors, traits)
-        move(b, i, dt, actors, traits, scratch)
+        cos_course, sin_course, slip_sin = _course(
+            heading, numbers[i, STEERING], numbers[i, COS], numbers[i, SIN]
+        )
+        x, y = numbers[i, X] + speed * cos_course * dt, numbers[i, Y] + speed * sin_course * dt
+        if whole[i, HAS_IMPACT]:
+            x, y = x + numbers[i, IMPACT_X], y + numbers[i, IMPACT_Y]
+            whole[i, CRASHED], whole[i, HAS_IMPACT] = 1, 0
+        numbers[i, X], numbers[i, Y] = x, y
+        numbers[i, HEADING] = heading + speed * slip_sin / (numbers[i, LENGTH] / 2) * dt
+        numbers[i, SPEED] = speed + acceleration * dt

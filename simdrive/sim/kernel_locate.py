@@ -12,132 +12,117 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_inline
 from simdrive.sim.arithmetic import bit, wrap_to_pi
+from simdrive.sim.kernel_frame import COS, HEADING, LANE, PRESENT, SIN, X, Y
+from simdrive.sim.kernel_frame import KIND as ACTOR_KIND
 from simdrive.sim.lanes import (
     CIRCULAR,
+    KIND,
+    LENGTH,
+    NEIGHBOUR_MARGIN_M,
     POLY,
+    REACH,
     SINE,
-    VEHICLE_LENGTH_M,
-    circular_lateral,
-    circular_longitudinal,
-    lane_heading,
-    lane_width,
-    poly_local,
-    sine_offset,
-    straight_local,
+    base_distance,
+    table_circular_r,
+    table_circular_s,
+    table_heading,
+    table_local,
+    table_on_lane,
+    table_poly,
+    table_sine_offset,
+    table_straight,
 )
-from simdrive.sim.state import Actors, Behaviour, RoadTables, Scratch, Traits, WorldInfo
+from simdrive.sim.state import Behaviour, Float, Whole, Words
 
 _OBSTACLE, _LANDMARK = int(Behaviour.OBSTACLE), int(Behaviour.LANDMARK)
-_MARGIN_M = 1.0  # Road.neighbour_vehicles: margin of on_lane
 _SINE_SLACK_M = 1e-6  # far above the rounding of a sine offset, so that pruning stays exact
 
 
 @jit_inline
 def _coordinates_within(
-    roads: RoadTables, lane: int, x: float, y: float, reach: float
+    lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float, reach: float
 ) -> tuple[float, float]:
     """Return (s, r), or NaN for both if the lane is certainly more than ``reach`` metres away sideways."""
-    kind = roads.lane_kind[lane]
+    kind = lanes[lane, KIND]
     if kind == CIRCULAR:
-        r = circular_lateral(roads, lane, x, y)
+        r = table_circular_r(lanes, fused, lane, x, y)
         if abs(r) > reach:
             return math.nan, math.nan
-        return circular_longitudinal(roads, lane, x, y), r
+        return table_circular_s(lanes, lane, x, y), r
     if kind == POLY:
-        return poly_local(roads, lane, x, y)
-    s, r = straight_local(roads, lane, x, y)
+        return table_poly(lanes, points, fused, lane, x, y)
+    s, r = table_straight(lanes, fused, lane, x, y)
     if kind == SINE:
-        if abs(r) - abs(roads.lane_geometry[lane, 7]) - _SINE_SLACK_M > reach:
+        if abs(r) - abs(lanes[lane, 7]) - _SINE_SLACK_M > reach:
             return math.nan, math.nan
-        r -= sine_offset(roads, lane, s)
+        r -= table_sine_offset(lanes, lane, s)
     return s, r
 
 
 @jit_inline
-def _base_distance(s: float, r: float, length: float) -> float:
-    return abs(r) + max(s - length, 0.0) + max(0.0 - s, 0.0)
-
-
-@jit_inline
 def _locate_actor(
-    b: int,
+    lanes: Float,
+    points: Float,
+    fused: bool,
+    s: Float,
+    r: Float,
+    members: Words,
     i: int,
+    seen: bool,
     moving: bool,
-    visible: bool,
-    first_lane: int,
-    last_lane: int,
-    actors: Actors,
-    roads: RoadTables,
-    scratch: Scratch,
+    lane_now: int,
+    x: float,
+    y: float,
+    heading: float,
 ) -> int:
     """Fill the coordinates of one actor and return its closest lane."""
-    x, y, heading = actors.x[b, i], actors.y[b, i], actors.heading[b, i]
-    best, best_distance = actors.lane[b, i], -math.inf
+    best, best_distance = lane_now, -math.inf
     if moving:  # the present lane first: it is nearly always the answer, so the others can be pruned against it
-        s, r = _coordinates_within(roads, best, x, y, math.inf)
-        angle = abs(wrap_to_pi(heading - lane_heading(roads, best, s)))
-        best_distance = _base_distance(s, r, roads.lane_length[best]) + angle
-    for lane in range(first_lane, last_lane):
-        reach = max(best_distance, roads.lane_width[lane] / 2 + _MARGIN_M)
-        s, r = _coordinates_within(roads, lane, x, y, reach)
-        scratch.s[b, i, lane - first_lane] = s
-        scratch.r[b, i, lane - first_lane] = r
-        if s != s:
+        own_s, own_r = table_local(lanes, points, fused, best, x, y)
+        angle = abs(wrap_to_pi(heading - table_heading(lanes, points, best, own_s)))
+        best_distance = base_distance(own_s, own_r, lanes[best, LENGTH]) + angle
+    for lane in range(lanes.shape[0]):
+        reach = max(best_distance, lanes[lane, REACH])
+        own_s, own_r = _coordinates_within(lanes, points, fused, lane, x, y, reach)
+        s[i, lane], r[i, lane] = own_s, own_r
+        if own_s != own_s:
             continue
-        length = roads.lane_length[lane]
-        if visible and -VEHICLE_LENGTH_M <= s < length + VEHICLE_LENGTH_M:
-            if abs(r) <= lane_width(roads, lane, s) / 2 + _MARGIN_M:
-                scratch.members[b, lane - first_lane, i >> 6] |= bit(i & 63)
-        base = _base_distance(s, r, length)
+        if seen and table_on_lane(lanes, points, lane, own_s, own_r, NEIGHBOUR_MARGIN_M):
+            members[lane, i >> 6] |= bit(i & 63)
+        base = base_distance(own_s, own_r, lanes[lane, LENGTH])
         if base <= best_distance:
-            distance = base + abs(wrap_to_pi(heading - lane_heading(roads, lane, s)))
+            distance = base + abs(wrap_to_pi(heading - table_heading(lanes, points, lane, own_s)))
             if distance < best_distance or (distance == best_distance and lane < best):
                 best, best_distance = lane, distance
     return best
 
 
 @jit_inline
-def locate_world(
-    b: int,
+def locate(
     update_lanes: bool,
-    actors: Actors,
-    traits: Traits,
-    roads: RoadTables,
-    info: WorldInfo,
-    scratch: Scratch,
+    lanes: Float,
+    points: Float,
+    fused: bool,
+    numbers: Float,
+    whole: Whole,
+    s: Float,
+    r: Float,
+    members: Words,
 ) -> None:
-    """Refresh everything in ``scratch`` from positions and headings; call it after anything moved.
-
-    Args:
-        b: world.
-        update_lanes: also set ``actors.lane`` of moving actors to the closest lane (the end of a step); False only
-            fills ``scratch``, as before the very first step, where highway-env still uses the lanes of creation.
-    """
-    first_lane = roads.map_lane_start[info.map_id[b]]
-    last_lane = roads.map_lane_start[info.map_id[b] + 1]
-    for column in range(last_lane - first_lane):
-        for word in range(scratch.members.shape[2]):
-            scratch.members[b, column, word] = np.uint64(0)
-    for i in range(actors.x.shape[1]):
-        if not actors.present[b, i]:
+    """Refresh coordinates, members and cosines of a frame, and the lanes of moving actors if asked."""
+    for lane in range(lanes.shape[0]):
+        for word in range(members.shape[1]):
+            members[lane, word] = np.uint64(0)
+    for i in range(numbers.shape[0]):
+        if not whole[i, PRESENT]:
             continue
-        kind = traits.behaviour[b, i]
+        kind = whole[i, ACTOR_KIND]
         moving = kind != _OBSTACLE and kind != _LANDMARK
-        scratch.cos_heading[b, i] = math.cos(actors.heading[b, i])
-        scratch.sin_heading[b, i] = math.sin(actors.heading[b, i])
-        lane = _locate_actor(
-            b, i, moving, kind != _LANDMARK, first_lane, last_lane, actors, roads, scratch
-        )
+        heading = numbers[i, HEADING]
+        numbers[i, COS], numbers[i, SIN] = math.cos(heading), math.sin(heading)
+        x, y, seen, lane_now = numbers[i, X], numbers[i, Y], kind != _LANDMARK, whole[i, LANE]
+        lane = _locate_actor(lanes, points, fused, s, r, members, i, seen, moving, lane_now, x, y, heading)
         if update_lanes and moving:
-            actors.lane[b, i] = lane
-
-
-@jit
-def locate_worlds(
-    update_lanes: bool, actors: Actors, traits: Traits, roads: RoadTables, info: WorldInfo, scratch: Scratch
-) -> None:
-    """Refresh the scratch arrays of every world; arguments as in ``locate_world``."""
-    for b in range(actors.x.shape[0]):
-        locate_world(b, update_lanes, actors, traits, roads, info, scratch)
+            whole[i, LANE] = lane

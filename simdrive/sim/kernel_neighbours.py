@@ -11,83 +11,94 @@ import math
 
 from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import bit, lowest_bit, without_lowest_bit
-from simdrive.sim.lanes import lane_local
-from simdrive.sim.state import Actors, RoadTables, Scratch, WorldInfo
+from simdrive.sim.kernel_frame import X, Y
+from simdrive.sim.lanes import LENGTH, LINK_END, LINK_START, table_local
+from simdrive.sim.state import Float, Int, Words
 
 
 @jit
-def _fill_coordinates(
-    b: int, actor: int, lane: int, first_lane: int, x: float, y: float, roads: RoadTables, scratch: Scratch
-) -> float:
-    """Compute coordinates that the lane search could leave out, and keep them."""
-    s, r = lane_local(roads, lane, x, y)
-    scratch.s[b, actor, lane - first_lane] = s
-    scratch.r[b, actor, lane - first_lane] = r
-    return s
+def _local_s(lanes: Float, points: Float, fused: bool, numbers: Float, actor: int, lane: int) -> float:
+    return table_local(lanes, points, fused, lane, numbers[actor, X], numbers[actor, Y])[0]
 
 
 @jit_inline
 def lane_s(
-    b: int, actor: int, lane: int, first_lane: int, actors: Actors, roads: RoadTables, scratch: Scratch
+    lanes: Float, points: Float, fused: bool, numbers: Float, s: Float, actor: int, lane: int
 ) -> float:
-    """Return the coordinate of an actor along a lane of its map, m; also makes ``scratch.r`` valid there."""
-    s = scratch.s[b, actor, lane - first_lane]
-    if s != s:
-        s = _fill_coordinates(b, actor, lane, first_lane, actors.x[b, actor], actors.y[b, actor], roads, scratch)
-    return s
+    """Return the coordinate of an actor along a lane, m; the lane search leaves out those of far lanes."""
+    value = s[actor, lane]
+    if value != value:
+        value = _local_s(lanes, points, fused, numbers, actor, lane)
+        s[actor, lane] = value
+    return value
 
 
 @jit_inline
+def _link(lanes: Float, links: Int, link: int, start: int, lane: int) -> tuple[int, float]:
+    """Return (lane to search, what its s lacks to count along ``lane``)."""
+    if link == start:
+        return lane, 0.0
+    other = links[link]
+    if other >= 0:
+        return other, lanes[lane, LENGTH]
+    other = -1 - other
+    return other, -lanes[other, LENGTH]
+
+
+@jit
 def front_of(
-    b: int, actor: int, lane: int, s: float, first_lane: int, info: WorldInfo, roads: RoadTables, scratch: Scratch
+    lanes: Float, links: Int, connected: bool, s: Float, members: Words, actor: int, lane: int, own_s: float
 ) -> int:
-    """Return the actor ahead on ``lane`` (connected lanes included where the world says so), or -1.
+    """Return the actor ahead on ``lane``, or -1.
 
     Args:
-        s: the searching actor's own coordinate along ``lane``, m.
+        lanes: lane table of the map.
+        links: lane_link of RoadTables.
+        connected: look into next and previous lanes too.
+        s: ``[actors, lanes]`` coordinates, m.
+        members: ``[lanes, words]`` who is on which lane.
+        actor: who looks.
+        lane: where.
+        own_s: coordinate of the looking actor along ``lane``, m.
     """
     best, best_s = -1, math.inf
-    words = scratch.members.shape[2]
-    start = roads.lane_link_start[lane]
-    end = roads.lane_link_start[lane + 1] if info.connected[b] else start + 1
-    for word in range(words):
+    start = int(lanes[lane, LINK_START])
+    end = int(lanes[lane, LINK_END]) if connected else start + 1
+    for word in range(members.shape[1]):
         seen = bit(actor & 63) if actor >> 6 == word else bit(0) ^ bit(0)
         for link in range(start, end):
-            column = roads.lane_link[link] - first_lane
-            offset = roads.lane_link_offset[link]
-            here = scratch.members[b, column, word]
+            other_lane, offset = _link(lanes, links, link, start, lane)
+            here = members[other_lane, word]
             left = here & ~seen
             seen |= here
             while left:
                 other = (word << 6) + lowest_bit(left)
                 left = without_lowest_bit(left)
-                other_s = scratch.s[b, other, column] + offset
-                if s <= other_s and (other_s < best_s or (other_s == best_s and other > best)):
+                other_s = s[other, other_lane] + offset
+                if own_s <= other_s and (other_s < best_s or (other_s == best_s and other > best)):
                     best, best_s = other, other_s
     return best
 
 
-@jit_inline
+@jit
 def rear_of(
-    b: int, actor: int, lane: int, s: float, first_lane: int, info: WorldInfo, roads: RoadTables, scratch: Scratch
+    lanes: Float, links: Int, connected: bool, s: Float, members: Words, actor: int, lane: int, own_s: float
 ) -> int:
     """Return the actor behind on ``lane``, or -1; arguments as in ``front_of``."""
     best, best_s = -1, -math.inf
-    words = scratch.members.shape[2]
-    start = roads.lane_link_start[lane]
-    end = roads.lane_link_start[lane + 1] if info.connected[b] else start + 1
-    for word in range(words):
+    start = int(lanes[lane, LINK_START])
+    end = int(lanes[lane, LINK_END]) if connected else start + 1
+    for word in range(members.shape[1]):
         seen = bit(actor & 63) if actor >> 6 == word else bit(0) ^ bit(0)
         for link in range(start, end):
-            column = roads.lane_link[link] - first_lane
-            offset = roads.lane_link_offset[link]
-            here = scratch.members[b, column, word]
+            other_lane, offset = _link(lanes, links, link, start, lane)
+            here = members[other_lane, word]
             left = here & ~seen
             seen |= here
             while left:
                 other = (word << 6) + lowest_bit(left)
                 left = without_lowest_bit(left)
-                other_s = scratch.s[b, other, column] + offset
-                if other_s < s and (other_s > best_s or (other_s == best_s and other < best)):
+                other_s = s[other, other_lane] + offset
+                if other_s < own_s and (other_s > best_s or (other_s == best_s and other < best)):
                     best, best_s = other, other_s
     return best

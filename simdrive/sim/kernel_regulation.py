@@ -7,76 +7,104 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit
-from simdrive.sim.arithmetic import dot2, fused_multiply_add, norm2
-from simdrive.sim.kernel_bicycle import bicycle_step
-from simdrive.sim.kernel_neighbours import lane_s
-from simdrive.sim.lanes import lane_heading, lane_position
-from simdrive.sim.state import (
-    Actors,
-    Behaviour,
-    Extras,
-    Float,
-    RoadTables,
-    Routes,
-    Scratch,
-    Traits,
-    WorldInfo,
+from simdrive.jit import jit, jit_inline
+from simdrive.sim.arithmetic import clip, dot2, fused_multiply_add, norm2
+from simdrive.sim.kernel_bicycle import MAX_YAW_RATE, bicycle_step
+from simdrive.sim.kernel_frame import (
+    COS,
+    CRASHED,
+    ENTRIES,
+    HAS_IMPACT,
+    HAS_TARGET,
+    HEAD,
+    HEADING,
+    IMPACT_X,
+    IMPACT_Y,
+    KIND,
+    LANE,
+    LATERAL_SPEED,
+    LENGTH,
+    MAX_SPEED,
+    MIN_SPEED,
+    NOTCHES,
+    OBJECT,
+    OWNER,
+    PRESENT,
+    SIN,
+    SPEED,
+    STEERING,
+    STEERING_HELD,
+    TARGET_SPEED,
+    WIDTH,
+    YAW_RATE,
+    YIELD_TIMER,
+    YIELDING,
+    X,
+    Y,
 )
+from simdrive.sim.kernel_integrate import limited
+from simdrive.sim.kernel_routes import ROAD_FIRST_LANE, ROAD_LANE_COUNT
+from simdrive.sim.lanes import LANE_ID, PRIORITY, SPEED_LIMIT, table_heading, table_local, table_position
+from simdrive.sim.lanes import LENGTH as LANE_LENGTH
+from simdrive.sim.state import Behaviour, Float, Int, Whole
 
-_KINEMATIC, _CONTROLLED, _IDM = int(Behaviour.KINEMATIC), int(Behaviour.CONTROLLED), int(Behaviour.IDM)
-_LINEAR, _BICYCLE = int(Behaviour.LINEAR), int(Behaviour.BICYCLE)
+_KINEMATIC, _BICYCLE = int(Behaviour.KINEMATIC), int(Behaviour.BICYCLE)
 _RULES_PER_S = 2  # RegulatedRoad.REGULATION_FREQUENCY
 _YIELD_PASSES = 0  # RegulatedRoad.YIELD_DURATION * REGULATION_FREQUENCY
 _HORIZON, _STEP_S = 11, 0.25  # predictions at 0.25 .. 2.75 s
 
 
 @jit
-def _lane_of_entry(b: int, owner: int, entry: int, lane_id: int, routes: Routes, roads: RoadTables) -> int:
-    """Return the lane row of a route entry; an open lane id means the present one."""
-    road = routes.road[b, owner, entry]
-    wanted = routes.lane_id[b, owner, entry]
-    row = roads.road_lane_start[road] + (lane_id if wanted < 0 else wanted)
-    return min(row, roads.road_lane_start[road + 1] - 1)
+def _lane_of_entry(road_codes: Int, road: int, wanted_id: int, lane_id: int) -> int:
+    """Return the lane of a route entry; an open lane id means the present one."""
+    last = road_codes[road, ROAD_LANE_COUNT] - 1
+    return road_codes[road, ROAD_FIRST_LANE] + min(lane_id if wanted_id < 0 else wanted_id, last)
 
 
 @jit
 def _predict_on_route(
-    b: int, i: int, s: float, actors: Actors, routes: Routes, roads: RoadTables, path: Float
+    lanes: Float,
+    points: Float,
+    fused: bool,
+    road_codes: Int,
+    row: Float,
+    own: int,
+    head: int,
+    entries: int,
+    roads: Int,
+    lane_ids: Int,
+    path: Float,
 ) -> None:
     """Write (x, y, heading) at every prediction time for a vehicle that keeps its speed along its route."""
-    owner = routes.owner[b, i]
-    own = actors.lane[b, i]
+    lane_id = int(lanes[own, LANE_ID])
+    s, _ = table_local(lanes, points, fused, own, row[X], row[Y])
     for k in range(_HORIZON):
-        along = s + actors.speed[b, i] * (_STEP_S * (k + 1))
-        entry, entries = actors.route_head[b, owner], routes.entries[b, owner]
-        lane = own if entry >= entries else _lane_of_entry(b, owner, entry, roads.lane_id[own], routes, roads)
-        while entry + 1 < entries and along > roads.lane_length[lane]:
-            along -= roads.lane_length[lane]
+        along = s + row[SPEED] * (_STEP_S * (k + 1))
+        entry = head
+        lane = own if entry >= entries else _lane_of_entry(road_codes, roads[entry], lane_ids[entry], lane_id)
+        while entry + 1 < entries and along > lanes[lane, LANE_LENGTH]:
+            along -= lanes[lane, LANE_LENGTH]
             entry += 1
-            lane = _lane_of_entry(b, owner, entry, roads.lane_id[own], routes, roads)
-        path[k, 0], path[k, 1] = lane_position(roads, lane, along, 0.0)
-        path[k, 2] = lane_heading(roads, lane, along)
+            lane = _lane_of_entry(road_codes, roads[entry], lane_ids[entry], lane_id)
+        path[k, 0], path[k, 1] = table_position(lanes, points, lane, along, 0.0)
+        path[k, 2] = table_heading(lanes, points, lane, along)
 
 
 @jit
-def _predict_freely(b: int, i: int, actors: Actors, traits: Traits, extras: Extras, path: Float) -> None:
+def _predict_freely(row: Float, codes: Whole, path: Float) -> None:
     """Write predictions of a vehicle without a route: present steering, no acceleration."""
-    x, y, heading, speed = actors.x[b, i], actors.y[b, i], actors.heading[b, i], actors.speed[b, i]
-    lateral, yaw_rate = actors.lateral_speed[b, i], actors.yaw_rate[b, i]
-    steering = actors.steering[b, i] if extras.steering_held[b, i] else 0.0
-    crashed, impact = actors.crashed[b, i], actors.has_impact[b, i]
+    x, y, heading, speed = row[X], row[Y], row[HEADING], row[SPEED]
+    lateral, yaw_rate = row[LATERAL_SPEED], row[YAW_RATE]
+    steering = row[STEERING] if codes[STEERING_HELD] else 0.0
+    crashed, impact = codes[CRASHED] != 0, codes[HAS_IMPACT] != 0
     acceleration = 0.0
     for k in range(_HORIZON):
         if crashed:
             steering, acceleration = 0.0, -1.0 * speed
-        if speed > traits.max_speed[b, i]:
-            acceleration = min(acceleration, traits.max_speed[b, i] - speed)
-        elif speed < traits.min_speed[b, i]:
-            acceleration = max(acceleration, traits.min_speed[b, i] - speed)
-        if traits.behaviour[b, i] == _BICYCLE:
-            steering = min(max(steering, -math.pi / 2), math.pi / 2)
-            yaw_rate = min(max(yaw_rate, -2 * math.pi), 2 * math.pi)
+        acceleration = limited(acceleration, speed, row[MIN_SPEED], row[MAX_SPEED])
+        if codes[KIND] == _BICYCLE:
+            steering = clip(steering, -math.pi / 2, math.pi / 2)
+            yaw_rate = clip(yaw_rate, -MAX_YAW_RATE, MAX_YAW_RATE)
             state = (x, y, heading, speed, lateral, yaw_rate)
             x, y, heading, speed, lateral, yaw_rate = bicycle_step(state, steering, acceleration, _STEP_S)
         else:
@@ -84,9 +112,9 @@ def _predict_freely(b: int, i: int, actors: Actors, traits: Traits, extras: Extr
             x += speed * math.cos(heading + slip) * _STEP_S
             y += speed * math.sin(heading + slip) * _STEP_S
             if impact:
-                x, y = x + actors.impact_x[b, i], y + actors.impact_y[b, i]
+                x, y = x + row[IMPACT_X], y + row[IMPACT_Y]
                 crashed, impact = True, False
-            heading += speed * math.sin(slip) / (traits.length[b, i] / 2) * _STEP_S
+            heading += speed * math.sin(slip) / (row[LENGTH] / 2) * _STEP_S
             speed += acceleration * _STEP_S
         path[k, 0], path[k, 1], path[k, 2] = x, y, heading
 
@@ -110,88 +138,94 @@ def _corner_inside(
 
 
 @jit
-def _conflict(b: int, i: int, j: int, traits: Traits, roads: RoadTables, paths: Float) -> bool:
+def _conflict(
+    fused: bool, path_a: Float, length_a: float, width_a: float, path_b: Float, length_b: float, width_b: float
+) -> bool:
     """Tell whether the predictions of two vehicles come to overlap; boxes 1.5 times as long, 0.9 as wide."""
+    al, aw, bl, bw = 1.5 * length_a, 0.9 * width_a, 1.5 * length_b, 0.9 * width_b
     for k in range(_HORIZON):
-        xi, yi, xj, yj = paths[i, k, 0], paths[i, k, 1], paths[j, k, 0], paths[j, k, 1]
-        if norm2(roads.fused_dot[0], xj - xi, yj - yi) > traits.length[b, i]:
+        ax, ay, bx, by = path_a[k, 0], path_a[k, 1], path_b[k, 0], path_b[k, 1]
+        if norm2(fused, bx - ax, by - ay) > length_a:
             continue
-        li, wi, hi = 1.5 * traits.length[b, i], 0.9 * traits.width[b, i], paths[i, k, 2]
-        lj, wj, hj = 1.5 * traits.length[b, j], 0.9 * traits.width[b, j], paths[j, k, 2]
-        if _corner_inside(xi, yi, li, wi, hi, xj, yj, lj, wj, hj):
+        if _corner_inside(ax, ay, al, aw, path_a[k, 2], bx, by, bl, bw, path_b[k, 2]):
             return True
-        if _corner_inside(xj, yj, lj, wj, hj, xi, yi, li, wi, hi):
+        if _corner_inside(bx, by, bl, bw, path_b[k, 2], ax, ay, al, aw, path_a[k, 2]):
             return True
     return False
 
 
 @jit
-def _yielding(b: int, i: int, j: int, actors: Actors, roads: RoadTables, scratch: Scratch) -> int:
+def _yielding(lanes: Float, fused: bool, numbers: Float, whole: Whole, i: int, j: int) -> int:
     """Return who must yield: the lower lane priority, else the one behind."""
-    priority_i, priority_j = roads.lane_priority[actors.lane[b, i]], roads.lane_priority[actors.lane[b, j]]
+    priority_i, priority_j = lanes[whole[i, LANE], PRIORITY], lanes[whole[j, LANE], PRIORITY]
     if priority_i != priority_j:
         return j if priority_i > priority_j else i
-    fused = roads.fused_dot[0]
-    dx, dy = actors.x[b, j] - actors.x[b, i], actors.y[b, j] - actors.y[b, i]
-    ahead_of_i = dot2(fused, scratch.cos_heading[b, i], scratch.sin_heading[b, i], dx, dy)
-    ahead_of_j = dot2(fused, scratch.cos_heading[b, j], scratch.sin_heading[b, j], -dx, -dy)
+    dx, dy = numbers[j, X] - numbers[i, X], numbers[j, Y] - numbers[i, Y]
+    ahead_of_i = dot2(fused, numbers[i, COS], numbers[i, SIN], dx, dy)
+    ahead_of_j = dot2(fused, numbers[j, COS], numbers[j, SIN], -dx, -dy)
     return i if ahead_of_i > ahead_of_j else j
 
 
-@jit
-def _release(b: int, actors: Actors, roads: RoadTables, extras: Extras) -> None:
+@jit_inline
+def _release(lanes: Float, numbers: Float, whole: Whole) -> None:
     """Let everybody go who has yielded long enough."""
-    for i in range(actors.x.shape[1]):
-        if not extras.yielding[b, i]:
+    for i in range(numbers.shape[0]):
+        if not whole[i, YIELDING]:
             continue
-        if extras.yield_timer[b, i] >= _YIELD_PASSES:
-            actors.target_speed[b, i] = roads.lane_speed_limit[actors.lane[b, i]]
-            extras.yielding[b, i] = False
+        if whole[i, YIELD_TIMER] >= _YIELD_PASSES:
+            numbers[i, TARGET_SPEED] = lanes[whole[i, LANE], SPEED_LIMIT]
+            whole[i, YIELDING] = 0
         else:
-            extras.yield_timer[b, i] += 1
+            whole[i, YIELD_TIMER] += 1
 
 
 @jit
-def enforce_rules_world(
-    b: int,
-    dt: float,
-    actors: Actors,
-    traits: Traits,
-    routes: Routes,
-    roads: RoadTables,
-    extras: Extras,
-    info: WorldInfo,
-    scratch: Scratch,
+def enforce_rules(
+    lanes: Float,
+    points: Float,
+    fused: bool,
+    road_codes: Int,
+    route_roads: Int,
+    route_lanes: Int,
+    numbers: Float,
+    whole: Whole,
 ) -> None:
-    """Count a step and, twice a second, reassign who yields: target speed 0 until the next pass.
+    """Reassign who yields: target speed 0 until the next pass; conflicts are sought pair by pair in list order.
 
     SCRIPTED actors and objects take no part; MDP vehicles (with discrete target speeds) never yield.
     """
-    info.rule_steps[b] += 1
-    if info.rule_steps[b] % int(1 / dt / _RULES_PER_S) != 0:
-        return
-    _release(b, actors, roads, extras)
-    actor_count = actors.x.shape[1]
-    first_lane = roads.map_lane_start[info.map_id[b]]
-    paths = np.empty((actor_count, _HORIZON, 3))
-    active = np.zeros(actor_count, np.bool_)
-    for i in range(actor_count):
-        kind = traits.behaviour[b, i]
-        if not actors.present[b, i] or traits.is_object[b, i]:
+    _release(lanes, numbers, whole)
+    count = numbers.shape[0]
+    paths = np.empty((count, _HORIZON, 3))
+    active = np.zeros(count, np.bool_)
+    for i in range(count):
+        if not whole[i, PRESENT] or whole[i, OBJECT]:
             continue
-        if kind == _KINEMATIC or kind == _BICYCLE:
-            _predict_freely(b, i, actors, traits, extras, paths[i])
+        if whole[i, KIND] == _KINEMATIC or whole[i, KIND] == _BICYCLE:
+            _predict_freely(numbers[i], whole[i], paths[i])
             active[i] = True
-        elif kind == _CONTROLLED or kind == _IDM or kind == _LINEAR:
-            s = lane_s(b, i, actors.lane[b, i], first_lane, actors, roads, scratch)
-            _predict_on_route(b, i, s, actors, routes, roads, paths[i])
+        elif whole[i, HAS_TARGET]:
+            owner = whole[i, OWNER]
+            head, entries = whole[owner, HEAD], whole[owner, ENTRIES]
+            _predict_on_route(
+                lanes, points, fused, road_codes, numbers[i], whole[i, LANE], head, entries,
+                route_roads[owner], route_lanes[owner], paths[i],
+            )  # fmt: skip
             active[i] = True
-    for i in range(actor_count):
-        for j in range(i + 1, actor_count):
-            if active[i] and active[j] and _conflict(b, i, j, traits, roads, paths):
-                stopped = _yielding(b, i, j, actors, roads, scratch)
-                kind = traits.behaviour[b, stopped]
-                if kind != _KINEMATIC and kind != _BICYCLE and extras.target_speed_count[b, stopped] == 0:
-                    actors.target_speed[b, stopped] = 0.0
-                    extras.yielding[b, stopped] = True
-                    extras.yield_timer[b, stopped] = 0
+    for i in range(count):
+        for j in range(i + 1, count):
+            if not (active[i] and active[j]):
+                continue
+            one, two = numbers[i], numbers[j]
+            if not _conflict(fused, paths[i], one[LENGTH], one[WIDTH], paths[j], two[LENGTH], two[WIDTH]):
+                continue
+            stopped = _yielding(lanes, fused, numbers, whole, i, j)
+            if whole[stopped, HAS_TARGET] and whole[stopped, NOTCHES] == 0:
+                numbers[stopped, TARGET_SPEED] = 0.0
+                whole[stopped, YIELDING], whole[stopped, YIELD_TIMER] = 1, 0
+
+
+@jit_inline
+def rules_due(steps: int, dt: float) -> bool:
+    """Tell whether the rules are checked in the ``steps``-th step: twice a second, rounded down to whole steps."""
+    return steps % int(1 / dt / _RULES_PER_S) == 0

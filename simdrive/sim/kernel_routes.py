@@ -9,54 +9,71 @@ from __future__ import annotations
 import math
 
 from simdrive.jit import jit
-from simdrive.sim.lanes import lane_distance, lane_local, lane_position
-from simdrive.sim.state import Actors, RoadTables, Routes
+from simdrive.sim.lanes import LANE_ID, ROAD, table_distance, table_local, table_position
+from simdrive.sim.state import Float, Int
+
+# Columns of RoadTables.road_codes; the first two are counted within the map.
+ROAD_FIRST_LANE, ROAD_LANE_COUNT, ROAD_FROM, ROAD_TO, ROAD_NEXT_START, ROAD_NEXT_END = range(6)
 
 
 @jit
 def _lane_on_road(
-    road: int, next_road: int, lane_id: int, wanted_id: int, x: float, y: float, roads: RoadTables
+    lanes: Float, points: Float, fused: bool, start: int, count: int, same: int, x: float, y: float
 ) -> int:
-    """Return the lane row to take on the next road: the same lane, the wanted one, or the closest."""
-    start, count = roads.road_lane_start[next_road], roads.road_lane_start[next_road + 1]
-    if roads.road_lane_start[road + 1] - roads.road_lane_start[road] == count - start:
-        return start + (lane_id if wanted_id < 0 else wanted_id)
+    """Return the lane to take on the next road: ``same`` if not negative, else the closest to (x, y)."""
+    if same >= 0:
+        return start + same
     best, best_distance = start, math.inf
-    for lane in range(start, count):
-        distance = lane_distance(roads, lane, x, y)
+    for lane in range(start, start + count):
+        distance = table_distance(lanes, points, fused, lane, x, y)
         if distance < best_distance:
             best, best_distance = lane, distance
     return best
 
 
 @jit
-def route_step(b: int, i: int, road: int, actors: Actors, routes: Routes, roads: RoadTables) -> tuple[int, int]:
-    """Drop a finished entry and return (next road, wanted lane id) of the route of actor ``i``, -1 = open."""
-    owner = routes.owner[b, i]
-    head, entries = actors.route_head[b, owner], routes.entries[b, owner]
-    if head < entries and routes.road[b, owner, head] == road:
-        head += 1
-        actors.route_head[b, owner] = head
-    if head < entries:
-        following = routes.road[b, owner, head]
-        if roads.road_from[following] == roads.road_to[road]:
-            return following, routes.lane_id[b, owner, head]
-    return -1, -1
+def next_lane(
+    lanes: Float,
+    points: Float,
+    fused: bool,
+    road_codes: Int,
+    road_next: Int,
+    lane: int,
+    x: float,
+    y: float,
+    next_road: int,
+    wanted_id: int,
+    first_road: int,
+) -> int:
+    """Return the lane that follows ``lane``; the lane itself where the network ends.
 
-
-@jit
-def next_lane(b: int, i: int, lane: int, actors: Actors, routes: Routes, roads: RoadTables) -> int:
-    """Return the lane row that follows ``lane``; the lane itself where the network ends."""
-    road, lane_id = roads.lane_road[lane], roads.lane_id[lane]
-    following, wanted_id = route_step(b, i, road, actors, routes, roads)
-    s, _ = lane_local(roads, lane, actors.x[b, i], actors.y[b, i])
-    x, y = lane_position(roads, lane, s, 0.0)
-    if following >= 0:
-        return _lane_on_road(road, following, lane_id, wanted_id, x, y, roads)
+    Args:
+        lanes: lane table of the map.
+        points: point table.
+        fused: rounding of dot products.
+        road_codes: ``[R, 6]`` of all maps.
+        road_next: next roads of all maps.
+        lane: the lane being left.
+        x: position of the vehicle, m.
+        y: position of the vehicle, m.
+        next_road: road row of the route's next entry, -1 without a route.
+        wanted_id: lane id of that entry, -1 = open.
+        first_road: row of the map's first road.
+    """
+    road, lane_id = first_road + int(lanes[lane, ROAD]), int(lanes[lane, LANE_ID])
+    lane_count = road_codes[road, ROAD_LANE_COUNT]
+    own_s, _ = table_local(lanes, points, fused, lane, x, y)
+    x, y = table_position(lanes, points, lane, own_s, 0.0)
+    if next_road >= 0 and road_codes[next_road, ROAD_FROM] == road_codes[road, ROAD_TO]:
+        start, count = road_codes[next_road, ROAD_FIRST_LANE], road_codes[next_road, ROAD_LANE_COUNT]
+        same = -1 if count != lane_count else (lane_id if wanted_id < 0 else wanted_id)
+        return _lane_on_road(lanes, points, fused, start, count, same, x, y)
     best, best_distance = lane, math.inf
-    for link in range(roads.road_next_start[road], roads.road_next_start[road + 1]):
-        candidate = _lane_on_road(road, roads.road_next[link], lane_id, -1, x, y, roads)
-        distance = lane_distance(roads, candidate, x, y)
+    for link in range(road_codes[road, ROAD_NEXT_START], road_codes[road, ROAD_NEXT_END]):
+        start, count = road_codes[road_next[link], ROAD_FIRST_LANE], road_codes[road_next[link], ROAD_LANE_COUNT]
+        same = -1 if count != lane_count else lane_id
+        candidate = _lane_on_road(lanes, points, fused, start, count, same, x, y)
+        distance = table_distance(lanes, points, fused, candidate, x, y)
         if distance < best_distance:
             best, best_distance = candidate, distance
     return best

@@ -9,10 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.sim.lanes import closest_lane, lane_heading, lane_position
-from simdrive.sim.scripted import path_pose
-from simdrive.sim.spec import ActorSpec, LaneIndex, PathState, PathTables, WorldSpec
-from simdrive.sim.state import VEHICLES, Actors, Behaviour, RoadTables, Routes, Shape, Traits
+from simdrive.sim.lanes import table_closest, table_heading, table_position
+from simdrive.sim.play import (
+    FREE_HEADING,
+    FREE_X,
+    FREE_Y,
+    GAP_LIMIT,
+    MOTION_NUMBERS,
+    OFFSET,
+    PATH_LANE,
+    PATH_R,
+    PATH_S,
+    PATH_SPEED,
+    TURN_GOAL,
+)
+from simdrive.sim.scripted import lane_pose
+from simdrive.sim.spec import ActorSpec, LaneIndex, WorldSpec
+from simdrive.sim.state import VEHICLES, Actors, Behaviour, Float, Int, RoadTables, Routes, Shape, Traits
 
 OBJECTS = (Shape.PEDESTRIAN, Shape.CYCLIST, Shape.DEBRIS, Shape.CONE, Shape.BARRIER, Shape.BUILDING)
 _BOOL = np.bool_
@@ -31,42 +44,41 @@ class Places:
 
     actors: Actors
     traits: Traits
-    paths: PathTables
-    path: PathState
     routes: Routes
+    path_lane: Int  # [worlds, actors, entries] rows within the map; see simdrive.sim.batch.Script
+    path_start: Float
+    path_count: Int
+    motion: Float  # [worlds, actors, 15] columns in simdrive.sim.play
 
 
 def empty_places(specs: Sequence[WorldSpec]) -> Places:
     """Return arrays large enough for every actor of a batch; unused actors are absent."""
     size, width = len(specs), 1 + max(len(spec.actors) for spec in specs)
-    everyone = [actor for spec in specs for actor in (spec.ego, *spec.actors)]
-    entries = 1 + max(len(actor.route) for actor in everyone)
+    entries = 1 + max(len(actor.route) for spec in specs for actor in (spec.ego, *spec.actors))
     lists = (size, width, entries)
     traits = {name: np.zeros((size, width), _KINDS.get(name, np.float64)) for name in Traits._fields}
     traits["colour"] = np.zeros((size, width, 3), np.uint8)
-    # Padding has harmless sizes and driver parameters, so that no kernel divides by zero.
-    traits["length"] += 1.0
-    traits["width"] += 1.0
     traits["behaviour"] += np.int8(Behaviour.SCRIPTED)
+    for name in ("length", "width", "comfort_acc_max"):  # padding must not divide by zero
+        traits[name] += 1.0
+    traits["comfort_acc_min"] -= 1.0
+    motion = np.zeros((size, width, MOTION_NUMBERS))
+    motion[..., TURN_GOAL], motion[..., PATH_LANE], motion[..., GAP_LIMIT] = math.nan, -1.0, math.inf
     return Places(
         actors=Actors(
             *(np.zeros((size, width), _KINDS.get(name, np.float64)) for name in Actors._fields)
         ),
         traits=Traits(**traits),
-        paths=PathTables(
-            lane=np.full(lists, -1, np.int32), start_s=np.zeros(lists), count=np.zeros((size, width), np.int32)
-        ),
-        path=PathState(
-            *(np.zeros((size, width)) for _ in range(6)),
-            heading_goal=np.full((size, width), math.nan),
-            offset=np.zeros((size, width)),
-        ),
         routes=Routes(
             road=np.full(lists, -1, np.int32),
             lane_id=np.full(lists, -1, np.int32),
             entries=np.zeros((size, width), np.int32),
             owner=np.tile(np.arange(width, dtype=np.int32), (size, 1)),
         ),
+        path_lane=np.full(lists, -1, np.int32),
+        path_start=np.zeros(lists),
+        path_count=np.zeros((size, width), np.int32),
+        motion=motion,
     )
 
 
@@ -79,6 +91,7 @@ def place_world(places: Places, roads: RoadTables, first_lane: int, last_lane: i
         spec: the world.
         w: its row in the batch.
     """
+    places.actors.lane[w], places.actors.target_lane[w] = first_lane, first_lane  # padding needs a lane of the map
     for v, actor in enumerate((spec.ego, *spec.actors)):
         _write_traits(places.traits, w, v, spec, actor)
         _write_paths(places, roads, first_lane, spec, actor, w, v)
@@ -136,41 +149,45 @@ def _write_paths(
 ) -> None:
     """Fill the scripted path of an actor, or the planned roads of one that drives itself."""
     lanes: tuple[LaneIndex, ...] = () if actor.lane is None else (actor.lane, *actor.route)
-    rows = [first_lane + spec.road.row(lane) for lane in lanes]
+    rows = np.array([spec.road.row(lane) for lane in lanes], np.int32)
+    count = len(rows)
     if places.traits.behaviour[w, v] != Behaviour.SCRIPTED:
         if v > 0 and actor.route:
-            places.routes.entries[w, v] = len(rows)
-            places.routes.road[w, v, : len(rows)] = roads.lane_road[rows]
-            places.routes.lane_id[w, v, : len(rows)] = roads.lane_id[rows]
+            places.routes.entries[w, v] = count
+            places.routes.road[w, v, :count] = spec.road.tables.lane_road[rows]
+            places.routes.lane_id[w, v, :count] = spec.road.tables.lane_id[rows]
         return
-    places.paths.count[w, v] = len(rows)
-    places.paths.lane[w, v, : len(rows)] = rows
-    lengths = np.concatenate([[0.0], np.cumsum(roads.lane_length[rows])])
-    places.paths.start_s[w, v, : len(rows)] = lengths[: len(rows)]
+    places.path_count[w, v] = count
+    places.path_lane[w, v, :count] = rows
+    lengths = np.concatenate([[0.0], np.cumsum(roads.lane_length[first_lane + rows])])
+    places.path_start[w, v, :count] = lengths[:count]
 
 
 def _write_state(
     places: Places, roads: RoadTables, first_lane: int, last_lane: int, spec: WorldSpec, actor: ActorSpec,
     w: int, v: int,
 ) -> None:  # fmt: skip
-    actors, path = places.actors, places.path
+    actors, motion = places.actors, places.motion[w, v]
     scripted = places.traits.behaviour[w, v] == Behaviour.SCRIPTED
     target = -1
     if actor.lane is None:
         x, y, heading = actor.x_m, actor.y_m, actor.heading_rad
-        path.x0[w, v], path.y0[w, v], path.heading[w, v] = x, y, heading
+        motion[FREE_X], motion[FREE_Y], motion[FREE_HEADING] = x, y, heading
     else:
         target = first_lane + spec.road.row(actor.lane)
+        tables = (roads.lane_geometry, roads.points)
         if scripted:
-            x, y, heading, _ = path_pose(roads, places.paths, path, w, v, actor.s_m, actor.r_m)
+            x, y, heading = lane_pose(*tables, target, actor.s_m, actor.r_m)
+            motion[PATH_LANE] = target - first_lane
         else:
-            x, y = lane_position(roads, target, actor.s_m, actor.r_m)
-            heading = lane_heading(roads, target, actor.s_m)
-        path.offset[w, v] = actor.heading_rad
+            x, y = table_position(*tables, target, actor.s_m, actor.r_m)
+            heading = table_heading(*tables, target, actor.s_m)
+        motion[PATH_S], motion[PATH_R], motion[OFFSET] = actor.s_m, actor.r_m, actor.heading_rad
         heading += actor.heading_rad
-        actors.path_s[w, v], actors.path_r[w, v] = actor.s_m, actor.r_m
-    closest = closest_lane(roads, first_lane, last_lane, x, y, heading)
-    path.speed[w, v] = actor.speed_mps
+    motion[PATH_SPEED] = actor.speed_mps
+    closest = table_closest(
+        roads.lane_geometry, roads.points, roads.fused_dot[0], first_lane, last_lane, x, y, heading
+    )
     actors.x[w, v], actors.y[w, v], actors.heading[w, v] = x, y, heading
     actors.speed[w, v] = actor.speed_mps
     actors.target_speed[w, v] = actor.speed_mps if actor.target_speed_mps is None else actor.target_speed_mps
@@ -179,4 +196,5 @@ def _write_state(
     actors.lane[w, v] = closest
     actors.target_lane[w, v] = closest if target < 0 else target
     actors.indicator[w, v] = actor.indicator
+    actors.path_s[w, v], actors.path_r[w, v] = motion[PATH_S], motion[PATH_R]
     actors.path_lane[w, v] = target if scripted else -1

@@ -17,8 +17,6 @@ Pixels are sampled at their centres with half-open edges: polygons that share an
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
@@ -34,27 +32,21 @@ SHADOW_BIT = MATERIALS << ROW_BITS  # 8192
 ZONE_BIT = SHADOW_BIT << 1  # tunnel floor, or headlamp beam
 OBJECT_ID = ZONE_BIT << 1  # 32768
 TABLE_SIZE = 1 << 16
-TINT_SHADOW, TINT_ZONE = -1, -2  # codes of tinting polygons
+# Constants handed to kernels are numpy scalars: numba would compile a callee anew for every literal.
+TINT_SHADOW, TINT_ZONE = np.int64(-1), np.int64(-2)  # codes of tinting polygons
+QUAD = np.int64(4)
+ZERO = np.int64(0)
 MAX_CORNERS = 10
+SIZE, CODE = 2 * MAX_CORNERS, 2 * MAX_CORNERS + 1  # columns of a draw list row after the corners
+DRAW_COLUMNS = CODE + 1
 
 
-class DrawList(NamedTuple):
-    """Projected polygons in drawing order. Codes: below 0 tint, below MATERIALS ground, from OBJECT_ID objects."""
+def draw_list(capacity: int) -> Float:
+    """Return an empty draw list ``[capacity, DRAW_COLUMNS]``: corners x, y in pixels, number of corners, code.
 
-    corners: Float  # [M, MAX_CORNERS, 2] pixels
-    size: Int  # [M]
-    code: Int  # [M]
-    count: Int  # [1]; may exceed M: then the list was too short and the frame must be drawn again
-
-
-def draw_list(capacity: int) -> DrawList:
-    """Return an empty list for ``capacity`` polygons."""
-    return DrawList(
-        np.empty((capacity, MAX_CORNERS, 2)),
-        np.empty(capacity, np.int32),
-        np.empty(capacity, np.int32),
-        np.zeros(1, np.int32),
-    )
+    Codes: below 0 tint, below MATERIALS ground material, from OBJECT_ID on an object id. Rows are in drawing order.
+    """
+    return np.zeros((capacity, DRAW_COLUMNS))
 
 
 @jit_inline
@@ -84,7 +76,7 @@ def fill_background(ids: Ids, horizon_row: int, sky: int, ground: int, touched: 
 
 
 @jit
-def fill_polygons(draw: DrawList, begin: int, end: int, ids: Ids, sides: Int, touched: Int) -> None:
+def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touched: Int) -> None:
     """Fill polygons [begin, end) of a list in order.
 
     Args:
@@ -97,12 +89,12 @@ def fill_polygons(draw: DrawList, begin: int, end: int, ids: Ids, sides: Int, to
     shift = row_shift(height)
     flat = ids.reshape(-1)
     for polygon in range(begin, end):
-        corners = draw.size[polygon]
+        corners = int(draw[polygon, SIZE])
         area = 0.0
         top, bottom = math.inf, -math.inf
-        x0, y0 = draw.corners[polygon, corners - 1, 0], draw.corners[polygon, corners - 1, 1]
+        x0, y0 = draw[polygon, 2 * corners - 2], draw[polygon, 2 * corners - 1]
         for corner in range(corners):
-            x1, y1 = draw.corners[polygon, corner, 0], draw.corners[polygon, corner, 1]
+            x1, y1 = draw[polygon, 2 * corner], draw[polygon, 2 * corner + 1]
             area += x0 * y1 - x1 * y0
             top, bottom = min(top, y1), max(bottom, y1)
             x0, y0 = x1, y1
@@ -112,7 +104,7 @@ def fill_polygons(draw: DrawList, begin: int, end: int, ids: Ids, sides: Int, to
             continue
         down = 1 if area > 0.0 else 0  # which side the edges that go down the picture are on
         for corner in range(corners):
-            x1, y1 = draw.corners[polygon, corner, 0], draw.corners[polygon, corner, 1]
+            x1, y1 = draw[polygon, 2 * corner], draw[polygon, 2 * corner + 1]
             side = down if y0 < y1 else 1 - down
             # From the upper end whatever the turning sense: neighbours then agree on their common edge.
             upper, lower, upper_x = (y0, y1, x0) if y0 < y1 else (y1, y0, x1)
@@ -125,7 +117,7 @@ def fill_polygons(draw: DrawList, begin: int, end: int, ids: Ids, sides: Int, to
                     sides[side, y] = int(math.ceil(min(max(x, -1.0), width + 0.0)))
                     x += slope
             x0, y0 = x1, y1
-        code = draw.code[polygon]
+        code = int(draw[polygon, CODE])
         for y in range(first, last):
             left, right = max(sides[0, y], 0), min(sides[1, y], width)
             if right <= left:  # also keeps negative spans out

@@ -12,10 +12,12 @@ from highway_env.road.lane import CircularLane, PolyLane, PolyLaneFixedWidth, Si
 from highway_env.road.road import RoadNetwork
 
 from simdrive.errors import UnknownNameError, UnsupportedError
+from simdrive.sim.kernel_routes import ROAD_NEXT_END, ROAD_NEXT_START
 from simdrive.sim.lanes import (
     CIRCULAR,
     FORBIDDEN,
     KIND,
+    LANE_COLUMNS,
     LANE_ID,
     LENGTH,
     LINK_END,
@@ -35,9 +37,7 @@ from simdrive.sim.state import Float, RoadTables
 
 LaneIndex = tuple[str, str, int]
 LooseLaneIndex = tuple[str, str, int | None]  # None: the only lane of its road
-# Columns of road_codes; the first two are counted within the map.
-ROAD_FIRST_LANE, ROAD_LANE_COUNT, ROAD_FROM, ROAD_TO, ROAD_NEXT_START, ROAD_NEXT_END = range(6)
-_GEOMETRY_COLUMNS, _CODE_COLUMNS, _POINT_COLUMNS = 16, 12, 8
+_POINT_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def compile_network(network: RoadNetwork) -> RoadMap:
         (road, lane_id, lane) for road, (_, _, row) in enumerate(roads) for lane_id, lane in enumerate(row)
     ]
     points: list[Float] = []
-    geometry = np.zeros((len(lanes), _GEOMETRY_COLUMNS))
+    geometry = np.zeros((len(lanes), LANE_COLUMNS))
     kinds = np.array([_lane_kind(lane) for _, _, lane in lanes], dtype=np.int8)
     for row, (_, _, lane) in enumerate(lanes):
         columns, lane_points = _GEOMETRY[int(kinds[row])](lane)
@@ -112,9 +112,16 @@ def compile_network(network: RoadNetwork) -> RoadMap:
     road_starts = _offsets([len(row) for _, _, row in roads])
     lengths = _column(lanes, lambda lane: lane.length)
     links = [
-        _links(row, lane_id, road_starts, following[road], leading[road], lengths)
+        _links(row, lane_id, road_starts, following[road], leading[road])
         for row, (road, lane_id, _) in enumerate(lanes)
     ]
+    geometry[:, KIND], geometry[:, POINT_START] = kinds, _offsets([len(rows) for rows in points])[:-1]
+    link_starts = _offsets([len(row) for row in links])
+    geometry[:, LINK_START], geometry[:, LINK_END] = link_starts[:-1], link_starts[1:]
+    for row, (road, lane_id, lane) in enumerate(lanes):
+        geometry[row, LANE_ID], geometry[row, FORBIDDEN] = lane_id, bool(lane.forbidden)
+        geometry[row, PRIORITY], geometry[row, ROAD] = lane.priority, road
+        geometry[row, ROAD_FIRST], geometry[row, ROAD_LAST] = road_starts[road], road_starts[road + 1]
     tables = RoadTables(
         lane_kind=kinds,
         lane_map=np.zeros(len(lanes), np.int32),
@@ -138,9 +145,7 @@ def compile_network(network: RoadNetwork) -> RoadMap:
         map_road_start=np.array([0, len(roads)], np.int32),
         road_prev_start=_offsets([len(rows) for rows in leading]),
         road_prev=np.array([row for rows in leading for row in rows], np.int32),
-        lane_codes=_lane_codes(lanes, kinds, points, links, road_starts),
-        lane_link=np.array([lane for row in links for lane, _ in row], np.int32),
-        lane_link_offset=np.array([offset for row in links for _, offset in row]),
+        lane_link=np.array([lane for row in links for lane in row], np.int32),
         road_codes=_road_codes(road_starts, starts, ends, following),
         fused_dot=np.zeros(1, np.bool_),
     )
@@ -165,8 +170,10 @@ def join_maps(maps: Sequence[RoadMap], fused_dot: bool = False) -> RoadTables:
         columns = [np.asarray(getattr(part, name)) for part in parts]
         if name in ("lane_road", "road_next", "road_prev"):
             columns = [column + shift for column, shift in zip(columns, roads[:-1], strict=True)]
-        elif name in ("lane_codes", "road_codes"):
-            columns = _shift_codes(name, columns, parts)
+        elif name == "lane_geometry":
+            columns = _shift(columns, (POINT_START, LINK_START, LINK_END), ("points", "lane_link", "lane_link"), parts)
+        elif name == "road_codes":
+            columns = _shift(columns, (ROAD_NEXT_START, ROAD_NEXT_END), ("road_next", "road_next"), parts)
         elif name == "lane_map":
             columns = [np.full_like(column, number) for number, column in enumerate(columns)]
         elif name.endswith("_start"):
@@ -178,15 +185,13 @@ def join_maps(maps: Sequence[RoadMap], fused_dot: bool = False) -> RoadTables:
     return RoadTables(**joined)
 
 
-def _shift_codes(name: str, columns: list[Any], parts: Sequence[RoadTables]) -> list[Any]:
-    """Shift the columns that point into concatenated tables; the others count within their map."""
-    point_sizes = [len(part.points) for part in parts]
-    link_sizes = [len(part.lane_link) for part in parts]
-    next_sizes = [len(part.road_next) for part in parts]
-    moves = {"lane_codes": ((POINT_START, point_sizes), (LINK_START, link_sizes), (LINK_END, link_sizes))}
-    moves["road_codes"] = ((ROAD_NEXT_START, next_sizes), (ROAD_NEXT_END, next_sizes))
+def _shift(
+    columns: list[Any], targets: Sequence[int], tables: Sequence[str], parts: Sequence[RoadTables]
+) -> list[Any]:
+    """Shift the columns ``targets`` that point into concatenated ``tables``; the others count within their map."""
     shifted = [column.copy() for column in columns]
-    for target, sizes in moves[name]:
+    for target, table in zip(targets, tables, strict=True):
+        sizes = [len(getattr(part, table)) for part in parts]
         for column, shift in zip(shifted, np.cumsum([0, *sizes[:-1]]), strict=True):
             column[:, target] += shift
     return shifted
@@ -201,36 +206,14 @@ def _join_offsets(columns: list[Any]) -> list[Any]:
     return [*joined, np.array([shift], np.int32)]
 
 
-def _links(
-    row: int, lane_id: int, road_starts: Any, following: list[int], leading: list[int], lengths: Float
-) -> list[tuple[int, float]]:
-    """Return (lane row, offset) in highway-env's search order: the lane, next roads' lanes, previous ones'."""
+def _links(row: int, lane_id: int, road_starts: Any, following: list[int], leading: list[int]) -> list[int]:
+    """Return lane rows in highway-env's search order: the lane, next roads' lanes, then ``-1 - lane`` of previous ones'."""
 
     def neighbour(road: int) -> int:
         count = road_starts[road + 1] - road_starts[road]
         return int(road_starts[road] + (lane_id if lane_id < count else 0))
 
-    ahead = [(neighbour(road), float(lengths[row])) for road in following]
-    behind = [(neighbour(road), -float(lengths[neighbour(road)])) for road in leading]
-    return [(row, 0.0), *ahead, *behind]
-
-
-def _lane_codes(
-    lanes: Sequence[tuple[int, int, Any]],
-    kinds: Any,
-    points: Sequence[Float],
-    links: Sequence[Sequence[Any]],
-    road_starts: Any,
-) -> Any:
-    codes = np.zeros((len(lanes), _CODE_COLUMNS), np.int32)
-    point_starts, link_starts = _offsets([len(rows) for rows in points]), _offsets([len(row) for row in links])
-    for row, (road, lane_id, lane) in enumerate(lanes):
-        codes[row, KIND], codes[row, LANE_ID], codes[row, FORBIDDEN] = kinds[row], lane_id, bool(lane.forbidden)
-        codes[row, POINT_START] = point_starts[row]
-        codes[row, LINK_START], codes[row, LINK_END] = link_starts[row], link_starts[row + 1]
-        codes[row, PRIORITY], codes[row, ROAD] = lane.priority, road
-        codes[row, ROAD_FIRST], codes[row, ROAD_LAST] = road_starts[road], road_starts[road + 1]
-    return codes
+    return [row, *(neighbour(road) for road in following), *(-1 - neighbour(road) for road in leading)]
 
 
 def _road_codes(road_starts: Any, starts: list[int], ends: list[int], following: list[list[int]]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from simdrive.errors import ParameterError
 from simdrive.jit import jit
-from simdrive.sim.lanes import lane_local, lane_position
+from simdrive.sim.lanes import table_local, table_position
 from simdrive.sim.roads import LaneIndex, RoadMap
 from simdrive.sim.state import Float, RoadTables
 
@@ -55,7 +55,9 @@ def build_route(
                 f"ego_route: lane {after} does not start at node {before[1]!r} where lane {before} ends"
             )
     s, r = _lateral_profile(road_map.tables, rows)
-    raw = [_points(road_map.tables, row, s[i], r[i]) for i, row in enumerate(rows)]
+    tables = road_map.tables
+    lanes_points = (tables.lane_geometry, tables.points)
+    raw = [_sample(*lanes_points, row, s[i], r[i]) for i, row in enumerate(rows)]
     points = np.concatenate([raw[0], *(part[1:] for part in raw[1:])])
     return _resample(points, start_m, behind_m, ahead_m)
 
@@ -94,9 +96,9 @@ def _ease(s: Float, begin: float, end: float) -> Float:
 
 def _end_offset(tables: RoadTables, row: int, after: int) -> float:
     """Return how far to the right of the end of ``row`` the lane ``after`` starts, m."""
-    x, y = lane_position(tables, after, 0.0, 0.0)
+    x, y = _position(tables, after, 0.0)
     end = float(tables.lane_length[row])
-    s, r = lane_local(tables, row, x, y)
+    s, r = _local(tables, row, x, y)
     if math.hypot(s - end, r) > _LARGEST_GAP_M:
         raise ParameterError(f"ego_route: {math.hypot(s - end, r):.1f} m lie between two lanes that should meet")
     return float(r)
@@ -104,24 +106,32 @@ def _end_offset(tables: RoadTables, row: int, after: int) -> float:
 
 def _start_offset(tables: RoadTables, row: int, after: int) -> float:
     """Return how far to the right of the start of ``after`` the lane ``row`` ends, m."""
-    x, y = lane_position(tables, row, float(tables.lane_length[row]), 0.0)
-    return float(lane_local(tables, after, x, y)[1])
+    x, y = _position(tables, row, float(tables.lane_length[row]))
+    return float(_local(tables, after, x, y)[1])
 
 
 def _goes_on(tables: RoadTables, row: int, after: int) -> bool:
     """Tell whether some lane beside ``after`` carries the lane ``row`` on."""
-    x, y = lane_position(tables, row, float(tables.lane_length[row]), 0.0)
+    x, y = _position(tables, row, float(tables.lane_length[row]))
     road = int(tables.lane_road[after])
     beside = range(int(tables.road_lane_start[road]), int(tables.road_lane_start[road + 1]))
-    return any(abs(lane_local(tables, lane, x, y)[1]) < 0.5 * tables.lane_width[lane] for lane in beside)
+    return any(abs(_local(tables, lane, x, y)[1]) < 0.5 * tables.lane_width[lane] for lane in beside)
+
+
+def _local(tables: RoadTables, row: int, x: float, y: float) -> tuple[float, float]:
+    return table_local(tables.lane_geometry, tables.points, False, row, x, y)
+
+
+def _position(tables: RoadTables, row: int, s: float) -> tuple[float, float]:
+    return table_position(tables.lane_geometry, tables.points, row, s, 0.0)
 
 
 @jit
-def _points(tables: RoadTables, row: int, s: Float, r: Float) -> Float:
-    points = np.empty((len(s), 2))
+def _sample(lanes: Float, points: Float, row: int, s: Float, r: Float) -> Float:
+    sampled = np.empty((len(s), 2))
     for i in range(len(s)):
-        points[i, 0], points[i, 1] = lane_position(tables, row, s[i], r[i])
-    return points
+        sampled[i, 0], sampled[i, 1] = table_position(lanes, points, row, s[i], r[i])
+    return sampled
 
 
 def _resample(points: Float, start_m: float, behind_m: float, ahead_m: float) -> Float:

@@ -10,274 +10,269 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit, jit_inline
-from simdrive.sim.lanes import SINE, lane_heading, lane_local, lane_position
-from simdrive.sim.spec import Action, Channel, EventState, EventTables, PathState, PathTables
-from simdrive.sim.state import Actors, Behaviour, RoadTables, Shape, Traits
+from simdrive.jit import jit, jit_inner
+from simdrive.sim.kernel_frame import (
+    ACCELERATION,
+    COMFORT,
+    CRASHED,
+    DISTANCE,
+    GAP_DIVISOR,
+    HAS_IMPACT,
+    HEADING,
+    IMPACT_X,
+    IMPACT_Y,
+    KIND,
+    LATERAL_SPEED,
+    LENGTH,
+    PRESENT,
+    SPEED,
+    TARGET_SPEED,
+    TIME,
+    WIDTH,
+    X,
+    Y,
+    YAW_RATE,
+)
+from simdrive.sim.lanes import KIND as LANE_KIND
+from simdrive.sim.lanes import LENGTH as LANE_LENGTH
+from simdrive.sim.lanes import SINE, table_heading, table_local, table_position
+from simdrive.sim.motion import advance, approach, commanded_acceleration, gap_limit, lateral_step
+from simdrive.sim.play import (
+    ACTION,
+    FREE_HEADING,
+    FREE_S,
+    FREE_X,
+    FREE_Y,
+    GAP_LIMIT,
+    GOAL_R,
+    MAGNITUDE,
+    OFFSET,
+    PATH_LANE,
+    PATH_LATERAL,
+    PATH_R,
+    PATH_S,
+    PATH_SPEED,
+    RATE,
+    TURN_GOAL,
+    UNTIL,
+    USED_ACCELERATION,
+)
+from simdrive.sim.spec import Action, Channel
+from simdrive.sim.state import Behaviour, Bool, Float, Int, Shape, Small, Whole
 
-LATERAL_ACCELERATION_MPS2 = 2.0  # how fast lateral speed is built up and taken off
 LATERAL_SHARE = 0.6  # wheels roll sideways at most this share of their forward speed (31 degrees)
 YAW_RATE_RADPS = 1.0  # how fast a body turns away from the direction of its path
 BRAKE_LIGHT_MPS2 = -0.8  # brake lights come on below this acceleration
 GAP_MARGIN_M = 0.3  # a leader is whoever overlaps the own width with this margin
 
-_ACCELERATE, _SPEED, _STOP = int(Action.ACCELERATE), int(Action.SPEED), int(Action.STOP)
-_OFFSET, _LATERAL_SPEED, _LANE_CHANGE = int(Action.OFFSET), int(Action.LATERAL_SPEED), int(Action.LANE_CHANGE)
-_HEADING = int(Action.HEADING)
+_SPEED, _STOP = int(Action.SPEED), int(Action.STOP)
+_LANE_CHANGE, _HEADING = int(Action.LANE_CHANGE), int(Action.HEADING)
 _LONGITUDINAL, _LATERAL = int(Channel.LONGITUDINAL), int(Channel.LATERAL)
-_LANDMARK = int(Behaviour.LANDMARK)
+_LANDMARK, _SCRIPTED = int(Behaviour.LANDMARK), int(Behaviour.SCRIPTED)
 _PEDESTRIAN, _DEBRIS = int(Shape.PEDESTRIAN), int(Shape.DEBRIS)
 
 
-@jit_inline
-def approach(value: float, goal: float, step: float) -> float:
-    """Return ``value`` moved towards ``goal`` by at most ``step``."""
-    if goal > value:
-        return min(goal, value + step)
-    return max(goal, value - step)
-
-
-@jit_inline
+@jit
 def wheeled(shape: int) -> bool:
     """Tell whether a shape rolls where it points; the others can step sideways."""
     return shape != _PEDESTRIAN and shape != _DEBRIS
 
 
-@jit_inline
-def path_entry(paths: PathTables, w: int, v: int, s: float) -> int:
-    """Return the entry of a lane path that holds ``s``."""
-    entry, last = 0, paths.count[w, v] - 1
-    while entry < last and s >= paths.start_s[w, v, entry + 1]:
+@jit
+def path_entry(start_s: Float, count: int, s: float) -> int:
+    """Return the entry of a lane path that holds ``s``; ``start_s`` [entries] is where each lane starts."""
+    entry = 0
+    while entry < count - 1 and s >= start_s[entry + 1]:
         entry += 1
     return entry
 
 
 @jit
-def path_pose(
-    roads: RoadTables, paths: PathTables, state: PathState, w: int, v: int, s: float, r: float
-) -> tuple[float, float, float, int]:
-    """Return (x, y, heading of the path, lane row or -1) at path coordinates (s, r) of one actor."""
-    if paths.count[w, v] == 0:
-        heading = state.heading[w, v]
-        cos, sin, along = math.cos(heading), math.sin(heading), s - state.s0[w, v]
-        return state.x0[w, v] + along * cos - r * sin, state.y0[w, v] + along * sin + r * cos, heading, -1
-    entry = path_entry(paths, w, v, s)
-    lane = paths.lane[w, v, entry]
-    along = s - paths.start_s[w, v, entry]
-    inside = min(max(along, 0.0), roads.lane_length[lane])
-    heading = lane_heading(roads, lane, inside)
-    x, y = lane_position(roads, lane, inside, r)
+def lane_pose(lanes: Float, points: Float, lane: int, along: float, r: float) -> tuple[float, float, float]:
+    """Return (x, y, heading of the lane) at lane coordinates, m; straight on beyond the ends of the lane."""
+    inside = min(max(along, 0.0), lanes[lane, LANE_LENGTH])
+    heading = table_heading(lanes, points, lane, inside)
+    x, y = table_position(lanes, points, lane, inside, r)
     past = along - inside
-    return x + past * math.cos(heading), y + past * math.sin(heading), heading, lane
-
-
-@jit_inline
-def _axis_share(roads: RoadTables, lane: int, heading: float) -> float:
-    # Sine lanes measure s along their axis, not along the curve.
-    if lane >= 0 and roads.lane_kind[lane] == SINE:
-        return math.cos(heading - roads.lane_geometry[lane, 6])
-    return 1.0
+    return x + past * math.cos(heading), y + past * math.sin(heading), heading
 
 
 @jit
-def gap_acceleration(
-    roads: RoadTables, actors: Actors, traits: Traits, paths: PathTables, state: PathState, w: int, v: int, count: int
-) -> float:
-    """Return the acceleration that keeps the IDM gap to whoever is ahead on the path, m/s2; inf if nobody is.
+def line_pose(x0: float, y0: float, heading: float, along: float, r: float) -> tuple[float, float]:
+    """Return the point (x, y) at ``along`` and ``r`` of a straight line through (x0, y0), m."""
+    cos, sin = math.cos(heading), math.sin(heading)
+    return x0 + along * cos - r * sin, y0 + along * sin + r * cos
 
-    Interaction term of the intelligent driver model (Treiber, Hennecke, Helbing 2000) on bumper distances; looks
-    along the present lane of the path and the next one.
+
+@jit_inner
+def _gap_acceleration(
+    lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, motion: Float, path_lane: Int,
+    path_start: Float, entries: int, v: int, count: int,
+) -> float:  # fmt: skip
+    """Return the acceleration that keeps the gap to whoever is ahead on the path, m/s2; inf if nobody is.
+
+    Looks along the present lane of the path and the next one, bumper to bumper.
     """
-    s, r = actors.path_s[w, v], actors.path_r[w, v]
-    entry = path_entry(paths, w, v, s)
+    me, s, r = numbers[v], motion[v, PATH_S], motion[v, PATH_R]
+    entry = path_entry(path_start, entries, s)
     nearest, leader = math.inf, -1
     for other in range(count):
-        if other == v or not actors.present[w, other] or traits.behaviour[w, other] == _LANDMARK:
+        if other == v or not whole[other, PRESENT] or whole[other, KIND] == _LANDMARK:
             continue
-        reach = 0.5 * (traits.width[w, v] + traits.width[w, other]) + GAP_MARGIN_M
-        for ahead in range(entry, min(entry + 2, paths.count[w, v])):
-            lane = paths.lane[w, v, ahead]
-            along, across = lane_local(roads, lane, actors.x[w, other], actors.y[w, other])
-            if ahead > entry and along < 0.0:
+        reach = 0.5 * (me[WIDTH] + numbers[other, WIDTH]) + GAP_MARGIN_M
+        for ahead in range(entry, min(entry + 2, entries)):
+            lane = path_lane[ahead]
+            along, across = table_local(lanes, points, fused, lane, numbers[other, X], numbers[other, Y])
+            if (ahead > entry and along < 0.0) or (ahead < entries - 1 and along > lanes[lane, LANE_LENGTH]):
                 continue
-            if ahead < paths.count[w, v] - 1 and along > roads.lane_length[lane]:
-                continue
-            gap = paths.start_s[w, v, ahead] + along - s
+            gap = path_start[ahead] + along - s
             if abs(across - r) <= reach and 0.0 < gap < nearest:
                 nearest, leader = gap, other
     if leader < 0:
         return math.inf
-    speed = state.speed[w, v]
-    other_speed = actors.speed[w, leader] * math.cos(actors.heading[w, leader] - actors.heading[w, v])
-    gap = max(nearest - 0.5 * (traits.length[w, v] + traits.length[w, leader]), 0.1)
-    jam = traits.distance_wanted[w, v] - traits.length[w, v]
-    brake = math.sqrt(-traits.comfort_acc_max[w, v] * traits.comfort_acc_min[w, v])
-    wanted = jam + max(0.0, speed * traits.time_wanted[w, v] + speed * (speed - other_speed) / (2.0 * brake))
-    limit = traits.comfort_acc_max[w, v] * (1.0 - (wanted / gap) ** 2)
-    return max(limit, -8.0)
+    leader_speed = numbers[leader, SPEED] * math.cos(numbers[leader, HEADING] - me[HEADING])
+    gap = nearest - 0.5 * (me[LENGTH] + numbers[leader, LENGTH])
+    return gap_limit(
+        gap, motion[v, PATH_SPEED], leader_speed, me[DISTANCE] - me[LENGTH], me[TIME], me[COMFORT], me[GAP_DIVISOR]
+    )
 
 
-@jit
-def _longitudinal(
-    actors: Actors, traits: Traits, tables: EventTables, events: EventState, state: PathState,
-    w: int, v: int, dt: float, limit: float,
-) -> float:  # fmt: skip
-    """Return the acceleration of this tick along the path before it is cut at standstill, m/s2."""
-    row, speed = events.active[w, v, _LONGITUDINAL], state.speed[w, v]
-    if row < 0:
-        if not traits.reactive[w, v]:
-            return 0.0
-        free = max(actors.target_speed[w, v], 0.1)
-        return min(limit, traits.comfort_acc_max[w, v] * (1.0 - (max(speed, 0.0) / free) ** 4))
-    action, goal, rate = tables.action[w, row], tables.magnitude[w, row], tables.rate[w, row]
-    if action == _SPEED:
-        actors.target_speed[w, v] = goal
-        return min(limit, min(max((goal - speed) / dt, -rate), rate))
-    if action == _STOP:
-        goal = -goal if speed >= 0.0 else goal
-    wish = approach(actors.acceleration[w, v], goal, rate * dt) if rate > 0.0 else goal
-    if action == _ACCELERATE:
-        end = tables.until[w, row]
-        if not math.isnan(end):
-            actors.target_speed[w, v] = end
-            if (end - speed - wish * dt) * goal <= 0.0:
-                wish = (end - speed) / dt if (end - speed) * goal > 0.0 else 0.0
-                events.active[w, v, _LONGITUDINAL] = -1
-    return min(limit, wish)
-
-
-@jit
-def _lateral(
-    actors: Actors, traits: Traits, tables: EventTables, events: EventState, state: PathState,
-    w: int, v: int, dt: float,
-) -> float:  # fmt: skip
-    """Advance path_r by one tick and return the lateral speed, m/s."""
-    row, r = events.active[w, v, _LATERAL], actors.path_r[w, v]
-    cap = LATERAL_SHARE * abs(state.speed[w, v]) if wheeled(traits.shape[w, v]) else math.inf
-    ramp = LATERAL_ACCELERATION_MPS2 * dt
-    action = tables.action[w, row] if row >= 0 else -1
-    if action == _LATERAL_SPEED:
-        end, speed = tables.until[w, row], tables.magnitude[w, row]
-        speed = min(max(speed, -cap), cap)
-        left = end - r  # NaN compares false: no end
-        if left * tables.magnitude[w, row] <= 0.0:
-            speed = 0.0
-            events.active[w, v, _LATERAL] = -1
-        elif abs(speed) * dt >= abs(left):
-            actors.path_r[w, v] = end
-            events.active[w, v, _LATERAL] = -1
-            return left / dt
-    elif action == _OFFSET or action == _LANE_CHANGE:
-        left = events.goal_r[w, v] - r
-        # The largest speed from which steps of `ramp` still end at the goal.
-        fall = 0.5 * ramp * (math.sqrt(1.0 + 8.0 * abs(left) / (ramp * dt)) - 1.0)
-        wish = math.copysign(min(fall, tables.rate[w, row]), left)
-        speed = approach(state.lateral[w, v], wish, ramp)
-        speed = min(max(speed, -cap), cap)
-        if left == 0.0 or (abs(left) <= ramp * dt and abs(speed) <= 1.001 * ramp and cap > 0.0):
-            actors.path_r[w, v] = events.goal_r[w, v]
-            events.active[w, v, _LATERAL] = -1
-            if action == _LANE_CHANGE:
-                actors.indicator[w, v] = 0
-            return 0.0
-    else:
-        speed = approach(state.lateral[w, v], 0.0, ramp)
-        speed = min(max(speed, -cap), cap)
-    actors.path_r[w, v] = r + speed * dt
-    return speed
-
-
-@jit
-def _turn(actors: Actors, tables: EventTables, events: EventState, state: PathState, w: int, v: int, dt: float) -> None:
-    """Turn a free path about the actor's place towards its heading goal."""
-    row = events.active[w, v, _LATERAL]
-    step = tables.rate[w, row] * dt if tables.rate[w, row] > 0.0 else math.inf
-    state.heading[w, v] = approach(state.heading[w, v], state.heading_goal[w, v], step)
-    state.x0[w, v], state.y0[w, v] = actors.x[w, v], actors.y[w, v]
-    state.s0[w, v], actors.path_r[w, v] = actors.path_s[w, v], 0.0
-    if state.heading[w, v] == state.heading_goal[w, v]:
-        state.heading_goal[w, v] = math.nan
-        events.active[w, v, _LATERAL] = -1
-
-
-@jit
-def _drift(actors: Actors, w: int, v: int, dt: float) -> None:
+@jit_inner
+def _drift(me: Float, codes: Whole, dt: float) -> None:
     """Let a crashed actor roll out as highway-env does: straight on, losing its speed within about a second."""
-    speed, heading = actors.speed[w, v], actors.heading[w, v]
-    actors.x[w, v] += speed * math.cos(heading) * dt
-    actors.y[w, v] += speed * math.sin(heading) * dt
-    if actors.has_impact[w, v]:
-        actors.x[w, v] += actors.impact_x[w, v]
-        actors.y[w, v] += actors.impact_y[w, v]
-        actors.has_impact[w, v] = False
-        actors.crashed[w, v] = True
-    actors.acceleration[w, v] = -speed
-    actors.speed[w, v] = speed - speed * dt
-    actors.lateral_speed[w, v] = 0.0
-    actors.yaw_rate[w, v] = 0.0
+    speed, heading = me[SPEED], me[HEADING]
+    me[X] += speed * math.cos(heading) * dt
+    me[Y] += speed * math.sin(heading) * dt
+    if codes[HAS_IMPACT]:
+        me[X] += me[IMPACT_X]
+        me[Y] += me[IMPACT_Y]
+        codes[HAS_IMPACT], codes[CRASHED] = 0, 1
+    me[ACCELERATION] = -speed
+    me[SPEED] = speed - speed * dt
+    me[LATERAL_SPEED], me[YAW_RATE] = 0.0, 0.0
 
 
-@jit
-def move_scripted(
-    roads: RoadTables, actors: Actors, traits: Traits, tables: EventTables, events: EventState,
-    paths: PathTables, state: PathState, w: int, v: int, dt: float, limit: float,
+@jit_inner
+def _along(
+    me: Float, go: Float, event_numbers: Float, event_codes: Int, charge: Int, reactive: bool, dt: float
+) -> tuple[float, float, bool]:
+    """Advance the speed along the path; return (distance covered, acceleration, whether it is held at rest)."""
+    row, action, magnitude = charge[_LONGITUDINAL], -1, 0.0
+    speed, acceleration = go[PATH_SPEED], 0.0
+    if row >= 0:
+        action, magnitude, until = event_codes[row, ACTION], event_numbers[row, MAGNITUDE], event_numbers[row, UNTIL]
+        acceleration, done = commanded_acceleration(
+            action, magnitude, event_numbers[row, RATE], until, speed, go[USED_ACCELERATION], dt
+        )
+        if action == _SPEED:
+            me[TARGET_SPEED] = magnitude
+        if done:
+            me[TARGET_SPEED], charge[_LONGITUDINAL] = until, -1
+    elif reactive:
+        free = max(me[TARGET_SPEED], 0.1)
+        acceleration = me[COMFORT] * (1.0 - (max(speed, 0.0) / free) ** 4)
+    if reactive:
+        acceleration = min(acceleration, go[GAP_LIMIT])
+    reversing = action != _STOP and (speed < 0.0 or (action == _SPEED and magnitude < 0.0))
+    after, distance = advance(speed, acceleration, dt, not reversing)
+    go[PATH_SPEED], go[USED_ACCELERATION] = after, (after - speed) / dt
+    held = action == _STOP or (action == _SPEED and magnitude == 0.0) or (reactive and go[GAP_LIMIT] <= 0.2)
+    return distance, acceleration, held and abs(after) < 0.2
+
+
+@jit_inner
+def _across(
+    me: Float, go: Float, event_numbers: Float, event_codes: Int, charge: Int, rolls: bool, dt: float
+) -> bool:
+    """Advance path_r and lateral speed, or turn a free path; return whether a lane change has just ended."""
+    row = charge[_LATERAL]
+    action, magnitude, rate, until = -1, 0.0, 0.0, 0.0
+    if row >= 0:
+        action, magnitude = event_codes[row, ACTION], event_numbers[row, MAGNITUDE]
+        rate, until = event_numbers[row, RATE], event_numbers[row, UNTIL]
+    if action == _HEADING:
+        go[FREE_HEADING] = approach(go[FREE_HEADING], go[TURN_GOAL], rate * dt if rate > 0.0 else math.inf)
+        go[FREE_X], go[FREE_Y], go[FREE_S] = me[X], me[Y], go[PATH_S]
+        go[PATH_R], go[PATH_LATERAL] = 0.0, 0.0
+        done = go[FREE_HEADING] == go[TURN_GOAL]
+    else:
+        cap = LATERAL_SHARE * abs(go[PATH_SPEED]) if rolls else math.inf
+        go[PATH_R], go[PATH_LATERAL], done = lateral_step(
+            action, magnitude, rate, until, go[GOAL_R], go[PATH_R], go[PATH_LATERAL], cap, dt
+        )
+    if done:
+        charge[_LATERAL] = -1
+    return done and action == _LANE_CHANGE
+
+
+@jit_inner
+def _place(
+    lanes: Float, points: Float, me: Float, go: Float, path_lane: Int, path_start: Float, entries: int,
+    distance: float, rolls: bool, dt: float,
 ) -> None:  # fmt: skip
-    """Move one present SCRIPTED actor by one tick.
+    """Advance ``distance`` metres and write the pose in the world."""
+    if entries == 0:
+        go[PATH_S] += distance
+        heading = go[FREE_HEADING]
+        x, y = line_pose(go[FREE_X], go[FREE_Y], heading, go[PATH_S] - go[FREE_S], go[PATH_R])
+    else:
+        lane = int(go[PATH_LANE])
+        if lanes[lane, LANE_KIND] == SINE:  # measured along the axis, not along the curve
+            distance *= math.cos(me[HEADING] - go[OFFSET] - lanes[lane, 6])
+        go[PATH_S] += distance
+        entry = path_entry(path_start, entries, go[PATH_S])
+        lane = path_lane[entry]
+        go[PATH_LANE] = lane
+        x, y, heading = lane_pose(lanes, points, lane, go[PATH_S] - path_start[entry], go[PATH_R])
+    speed, lateral = go[PATH_SPEED], go[PATH_LATERAL]
+    me[SPEED], me[LATERAL_SPEED] = speed, lateral
+    if rolls:  # a rolling body points where it goes
+        if abs(speed) > 0.1:
+            go[OFFSET] = approach(go[OFFSET], math.atan(lateral / speed), YAW_RATE_RADPS * dt)
+        me[SPEED] = math.copysign(math.sqrt(speed * speed + lateral * lateral), speed)
+        me[LATERAL_SPEED] = 0.0
+    heading += go[OFFSET]
+    turn = heading - me[HEADING]
+    me[YAW_RATE] = (turn - 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5)) / dt
+    me[X], me[Y], me[HEADING] = x, y, heading
+    me[ACCELERATION] = go[USED_ACCELERATION]
 
-    Along the path the motion is exact for the constant acceleration of a tick, standstill included.
+
+@jit_inner
+def move_scripted(
+    lanes: Float, points: Float, fused: bool, dt: float, count: int, numbers: Float, whole: Whole, shape: Small,
+    reactive: Bool, event_numbers: Float, event_codes: Int, path_lane: Int, path_start: Float, path_count: Int,
+    charge: Int, motion: Float, brake_light: Bool, indicator: Small,
+) -> None:  # fmt: skip
+    """Move the present scripted actors of one world by one tick.
+
+    Along a path the motion is exact for the constant acceleration of a tick, standstill included.
 
     Args:
-        roads, actors, traits, tables, events, paths, state: the batch.
-        w, v: world and actor.
+        lanes, points, fused: lanes of the world's map (``RoadTables``), point table, rounding of dot products.
         dt: length of the tick, s.
-        limit: largest acceleration that the traffic ahead allows, m/s2 (``gap_acceleration``; inf = any).
+        count: actors in use.
+        numbers, whole: the frame.
+        shape, reactive: ``Traits``, this world's row.
+        event_numbers, event_codes, path_lane, path_start, path_count: ``Script``, this world's row.
+        charge, motion: ``Play``, this world's row.
+        brake_light, indicator: ``Actors``, this world's row.
     """
-    if actors.crashed[w, v] or actors.has_impact[w, v]:
-        _drift(actors, w, v, dt)
-        return
-    row = events.active[w, v, _LATERAL]
-    if row >= 0 and tables.action[w, row] == _HEADING:
-        _turn(actors, tables, events, state, w, v, dt)
-    speed = state.speed[w, v]
-    row = events.active[w, v, _LONGITUDINAL]
-    reversing = speed < 0.0 or (row >= 0 and tables.action[w, row] == _SPEED and tables.magnitude[w, row] < 0.0)
-    acceleration = _longitudinal(actors, traits, tables, events, state, w, v, dt, limit)
-    stopping = row >= 0 and tables.action[w, row] == _STOP
-    after, moving_s = speed + acceleration * dt, dt
-    if (after < 0.0 and not reversing) or (stopping and after * speed < 0.0):
-        moving_s = -speed / acceleration if acceleration != 0.0 else 0.0
-        after = 0.0
-    state.speed[w, v] = after
-    state.lateral[w, v] = _lateral(actors, traits, tables, events, state, w, v, dt)
-    s = actors.path_s[w, v]
-    share = 1.0
-    if paths.count[w, v] > 0:
-        share = _axis_share(roads, actors.path_lane[w, v], actors.heading[w, v] - state.offset[w, v])
-    s += 0.5 * (speed + after) * moving_s * share
-    actors.path_s[w, v] = s
-    actors.acceleration[w, v] = (after - speed) / dt
-    _place(roads, actors, traits, paths, state, w, v, dt)
-    held = row >= 0 and (stopping or (tables.action[w, row] == _SPEED and tables.magnitude[w, row] == 0.0))
-    queued = traits.reactive[w, v] and limit <= 0.2 and after < 0.2
-    actors.brake_light[w, v] = acceleration < BRAKE_LIGHT_MPS2 or (after == 0.0 and held) or queued
-
-
-@jit
-def _place(
-    roads: RoadTables, actors: Actors, traits: Traits, paths: PathTables, state: PathState, w: int, v: int, dt: float
-) -> None:
-    """Write the world pose that belongs to the path coordinates."""
-    x, y, heading, lane = path_pose(roads, paths, state, w, v, actors.path_s[w, v], actors.path_r[w, v])
-    speed, lateral = state.speed[w, v], state.lateral[w, v]
-    actors.path_lane[w, v] = lane
-    if wheeled(traits.shape[w, v]):
-        if abs(speed) > 0.1:
-            state.offset[w, v] = approach(state.offset[w, v], math.atan(lateral / speed), YAW_RATE_RADPS * dt)
-        actors.speed[w, v] = math.copysign(math.sqrt(speed * speed + lateral * lateral), speed)
-        actors.lateral_speed[w, v] = 0.0
-    else:
-        actors.speed[w, v], actors.lateral_speed[w, v] = speed, lateral
-    heading += state.offset[w, v]
-    turn = heading - actors.heading[w, v]
-    actors.yaw_rate[w, v] = (turn - 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5)) / dt
-    actors.x[w, v], actors.y[w, v], actors.heading[w, v] = x, y, heading
+    # Gaps are read before anybody moves, so that the order of actors carries no meaning.
+    for v in range(1, count):
+        if reactive[v] and whole[v, PRESENT] and whole[v, KIND] == _SCRIPTED:
+            motion[v, GAP_LIMIT] = _gap_acceleration(
+                lanes, points, fused, numbers, whole, motion, path_lane[v], path_start[v], path_count[v], v, count
+            )
+    for v in range(1, count):
+        if not whole[v, PRESENT] or whole[v, KIND] != _SCRIPTED:
+            continue
+        if whole[v, CRASHED] or whole[v, HAS_IMPACT]:
+            _drift(numbers[v], whole[v], dt)
+            continue
+        me, go, rolls = numbers[v], motion[v], wheeled(shape[v])
+        distance, acceleration, held = _along(me, go, event_numbers, event_codes, charge[v], reactive[v], dt)
+        if _across(me, go, event_numbers, event_codes, charge[v], rolls, dt):
+            indicator[v] = 0
+        _place(lanes, points, me, go, path_lane[v], path_start[v], path_count[v], distance, rolls, dt)
+        brake_light[v] = acceleration < BRAKE_LIGHT_MPS2 or held

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.sim.state import Behaviour, Bool, Float, Int, Shape, Small
+from simdrive.sim.state import Behaviour, Shape
 
 if TYPE_CHECKING:
     from simdrive.sim.roads import RoadMap
@@ -100,55 +100,6 @@ class Event(NamedTuple):
     delay_s: float = 0.0  # fires this long after its condition (and after_row) first held, whatever happens meanwhile
 
 
-class EventTables(NamedTuple):
-    """Event rows of a batch, padded: ``[worlds, rows]``; actor -1 marks an unused row."""
-
-    actor: Int
-    trigger: Small
-    subject: Int
-    threshold: Float
-    after_row: Int
-    delay_s: Float
-    channel: Small
-    action: Small
-    magnitude: Float
-    rate: Float
-    until: Float
-
-
-class EventState(NamedTuple):
-    """Mutable part of the event interpreter."""
-
-    armed_s: Float  # [worlds, rows] time at which the condition first held, NaN before
-    fired_s: Float  # [worlds, rows] time at which the row fired, NaN before
-    subject_index: Int  # [worlds, rows] EGO_TTA: route point nearest to the subject when last looked at
-    active: Int  # [worlds, actors, channels] row in charge of a channel, -1 = none
-    goal_r: Float  # [worlds, actors] path_r where the lateral row in charge ends
-    used_acceleration: Float  # [worlds, actors] acceleration of the last tick, m/s2 (jerk limit of stock vehicles)
-    signalling: Bool  # [worlds, actors] the indicator was set by a lane change and goes off with it
-
-
-class PathTables(NamedTuple):
-    """The paths of SCRIPTED actors: lanes one after the other, or none for a free straight path."""
-
-    lane: Int  # [worlds, actors, entries] lane rows, -1 beyond count
-    start_s: Float  # [worlds, actors, entries] path_s at the start of each lane, m
-    count: Int  # [worlds, actors] lanes of the path; 0 = free straight path
-
-
-class PathState(NamedTuple):
-    """How SCRIPTED actors move along their paths, ``[worlds, actors]``; path_s and path_r are in ``Actors``."""
-
-    speed: Float  # along the path, m/s
-    lateral: Float  # across the path, m/s, > 0 to the right
-    x0: Float  # a free path is a straight line through here ...
-    y0: Float
-    heading: Float  # ... in this direction (world, rad) ...
-    s0: Float  # ... where path_s has this value
-    heading_goal: Float  # HEADING: direction to turn to, NaN = not turning
-    offset: Float  # heading of the body against the direction of the path, rad
-
-
 @dataclass(frozen=True)
 class ActorSpec:
     """One actor at time zero. Give either ``lane`` with ``s_m`` / ``r_m``, or ``x_m`` / ``y_m`` / ``heading_rad``."""
@@ -211,20 +162,3 @@ class WorldSpec:
     lighting: Lighting = field(default_factory=Lighting)
     walkable: tuple[npt.NDArray[np.float64], ...] = ()  # extra polygons drawn as pavement, world frame [n, 2]
     extra_drivable: tuple[npt.NDArray[np.float64], ...] = ()  # e.g. junction area, world frame [n, 2]
-
-
-__all__ = [
-    "CHANNEL_OF",
-    "Action",
-    "ActorSpec",
-    "Bool",
-    "Channel",
-    "Event",
-    "EventState",
-    "EventTables",
-    "Lighting",
-    "PathState",
-    "PathTables",
-    "Trigger",
-    "WorldSpec",
-]

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 Float = npt.NDArray[np.float64]
 Int = npt.NDArray[np.int32]
+Whole = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 Small = npt.NDArray[np.int8]
 Bool = npt.NDArray[np.bool_]
 
@@ -125,7 +127,7 @@ class RoadTables(NamedTuple):
     lane_map: Int  # [L] map id
     lane_road: Int  # [L] road row
     lane_id: Int  # [L] index within its road, 0 = leftmost in highway-env's order
-    lane_geometry: Float  # [L, 16], columns by kind: see simdrive.sim.lanes
+    lane_geometry: Float  # [L, 24], columns: see simdrive.sim.lanes
     lane_length: Float  # [L]
     lane_width: Float  # [L]
     lane_speed_limit: Float  # [L], NaN = none
@@ -143,10 +145,8 @@ class RoadTables(NamedTuple):
     map_road_start: Int  # [M + 1]
     road_prev_start: Int  # [R + 1] roads that end where this one starts, in dict order
     road_prev: Int
-    lane_codes: Int  # [L, 12] whole numbers per lane, columns: see simdrive.sim.lanes
-    lane_link: Int  # lanes searched for neighbours of a lane (itself, next, previous), counted within the map
-    lane_link_offset: Float  # what to add to s on that lane to compare it with s on this one, m
-    road_codes: Int  # [R, 6] first lane, lane count, from, to, next start, next end; lanes counted within the map
+    lane_link: Int  # where neighbours of a lane are sought: itself, next lanes, -1 - previous ones; within the map
+    road_codes: Int  # [R, 6] columns: see simdrive.sim.kernel_routes
     fused_dot: Bool  # [1] whether dot products round once (fused multiply-add); see simdrive.sim.arithmetic
 
 
@@ -186,7 +186,7 @@ class Scratch(NamedTuple):
     r: Float  # [worlds, actors, lanes] lateral coordinate, m
     cos_heading: Float  # [worlds, actors]
     sin_heading: Float  # [worlds, actors]
-    members: npt.NDArray[np.uint64]  # [worlds, lanes, words] a bit per actor that neighbours find on the lane
+    members: Words  # [worlds, lanes, words] a bit per actor that neighbours find on the lane
 
 
 def snapshot(actors: Actors) -> Actors:

@@ -1,7 +1,7 @@
 """One physics tick of a scenario world: events, stock drivers, scripted actors, motion, contacts, route.
 
-highway-env's own phases come from simdrive.sim.kernel unchanged; this file puts scripted actors, the ego's controls
-and its exact contacts around them.
+highway-env's own phases come from the kernel unchanged; this file puts scripted actors, the ego's controls and its
+exact contacts around them.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -9,179 +9,240 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit, jit_inline
-from simdrive.sim.batch import Record, Shared, Ways
-from simdrive.sim.contacts import record_contact
+from simdrive.jit import jit, jit_inner
+from simdrive.sim.batch import Play, Record, Script, Shared, Ways
+from simdrive.sim.contacts import impact_speed, touched_actor
 from simdrive.sim.drivable import corners_outside_m
 from simdrive.sim.events import fire_events, override_acceleration
-from simdrive.sim.kernel import act_world, collide_world, integrate_world, locate_world
+from simdrive.sim.kernel_act import act
+from simdrive.sim.kernel_collisions import collide
+from simdrive.sim.kernel_frame import (
+    ACCELERATION,
+    COS,
+    HAS_TARGET,
+    HEADING,
+    KIND,
+    LANE,
+    LATERAL_SPEED,
+    LENGTH,
+    PRESENT,
+    SIN,
+    SPEED,
+    STEERING,
+    TARGET_LANE,
+    WIDTH,
+    YAW_RATE,
+    X,
+    Y,
+    empty_frame,
+    load_courses,
+    load_drivers,
+    load_extras,
+    load_sizes,
+    load_state,
+    store_courses,
+    store_state,
+)
+from simdrive.sim.kernel_idm import prepare
+from simdrive.sim.kernel_integrate import integrate
+from simdrive.sim.kernel_locate import locate
+from simdrive.sim.lanes import ROAD
+from simdrive.sim.play import (
+    APPLIED_ACCELERATION,
+    APPLIED_STEERING,
+    CONTACT_ACTOR,
+    CONTACT_ACTOR_SPEED,
+    CONTACT_EGO_SPEED,
+    CONTACT_IMPACT_SPEED,
+    CONTACT_TICK,
+    OUTSIDE_M,
+    PATH_LANE,
+    PATH_R,
+    PATH_S,
+    ROUTE_INDEX,
+    ROUTE_R,
+    ROUTE_S,
+    SIGNALLING,
+    TICK,
+)
 from simdrive.sim.route import project
-from simdrive.sim.scripted import BRAKE_LIGHT_MPS2, gap_acceleration, move_scripted
-from simdrive.sim.spec import Channel, EventState, EventTables, PathState, PathTables
+from simdrive.sim.scripted import BRAKE_LIGHT_MPS2, move_scripted
+from simdrive.sim.spec import Channel
 from simdrive.sim.state import (
     Actors,
     Behaviour,
     Bool,
     Extras,
     Float,
+    Int,
     RoadTables,
     Routes,
     Scratch,
+    Small,
     Traits,
+    Whole,
     WorldInfo,
 )
 
-_SCRIPTED, _IDM = int(Behaviour.SCRIPTED), int(Behaviour.IDM)
-_CONTROLLED, _LINEAR = int(Behaviour.CONTROLLED), int(Behaviour.LINEAR)
+_SCRIPTED = int(Behaviour.SCRIPTED)
 _LONGITUDINAL = int(Channel.LONGITUDINAL)
 _STANDING_MPS, _STANDING_MPS2 = 0.2, 0.1  # slower and gentler than this a driver keeps a foot on the brake
 
 
-@jit_inline
-def drives(behaviour: int) -> bool:
-    """Tell whether a stock driver model with lanes moves an actor."""
-    return behaviour == _IDM or behaviour == _CONTROLLED or behaviour == _LINEAR
-
-
 @jit
+def ego_acceleration(wanted: float, speed: float, dt: float) -> tuple[float, bool]:
+    """Return (acceleration applied, whether it ends at standstill): brakes do not make a car reverse."""
+    if speed >= 0.0 and wanted < 0.0 and speed + wanted * dt <= 0.0:
+        return -speed / dt, True
+    return wanted, False
+
+
+@jit_inner
 def _before_motion(
-    actors: Actors, traits: Traits, tables: EventTables, events: EventState, w: int, count: int, dt: float
-) -> None:
-    """Let events override stock drivers, and remember headings in ``yaw_rate`` until the motion is done."""
+    dt: float, count: int, numbers: Float, whole: Whole, event_numbers: Float, event_codes: Int, charge: Int,
+    motion: Float,
+) -> None:  # fmt: skip
+    """Let events override stock drivers, and remember headings as yaw rates until the motion is done."""
     for v in range(count):
-        if not actors.present[w, v] or traits.behaviour[w, v] == _SCRIPTED:
-            continue
-        if drives(traits.behaviour[w, v]):
-            override_acceleration(actors, traits, tables, events, w, v, dt)
-            events.used_acceleration[w, v] = actors.acceleration[w, v]
-        actors.yaw_rate[w, v] = actors.heading[w, v]
+        if whole[v, PRESENT] and whole[v, KIND] != _SCRIPTED:
+            if whole[v, HAS_TARGET]:
+                override_acceleration(
+                    numbers[v], whole[v], motion[v], charge[v], event_numbers, event_codes, dt
+                )
+            numbers[v, YAW_RATE] = numbers[v, HEADING]
 
 
-@jit
+@jit_inner
 def _after_motion(
-    roads: RoadTables, actors: Actors, traits: Traits, events: EventState, w: int, count: int, dt: float
-) -> None:
+    lanes: Float, dt: float, count: int, numbers: Float, whole: Whole, charge: Int, motion: Float,
+    brake_light: Bool, indicator: Small,
+) -> None:  # fmt: skip
     """Derive yaw rates, brake lights and indicators of the ego and of stock drivers."""
     for v in range(count):
-        if not actors.present[w, v] or traits.behaviour[w, v] == _SCRIPTED:
+        if not whole[v, PRESENT] or whole[v, KIND] == _SCRIPTED:
             continue
-        actors.yaw_rate[w, v] = (actors.heading[w, v] - actors.yaw_rate[w, v]) / dt
-        if v > 0 and not drives(traits.behaviour[w, v]):
+        me = numbers[v]
+        me[YAW_RATE] = (me[HEADING] - me[YAW_RATE]) / dt
+        if v > 0 and not whole[v, HAS_TARGET]:
             continue
-        commanded = events.active[w, v, _LONGITUDINAL] >= 0
-        if commanded and abs(actors.speed[w, v]) < 1e-9:
-            actors.speed[w, v] = 0.0
-        acceleration = actors.acceleration[w, v]
-        standing = abs(actors.speed[w, v]) < _STANDING_MPS and acceleration < _STANDING_MPS2
-        actors.brake_light[w, v] = acceleration < BRAKE_LIGHT_MPS2 or standing
-        if v > 0:
-            _signal(roads, actors, events, w, v)
+        if charge[v, _LONGITUDINAL] >= 0 and abs(me[SPEED]) < 1e-9:
+            me[SPEED] = 0.0
+        standing = abs(me[SPEED]) < _STANDING_MPS and me[ACCELERATION] < _STANDING_MPS2
+        brake_light[v] = me[ACCELERATION] < BRAKE_LIGHT_MPS2 or standing
+        if v == 0:
+            continue
+        lane, target = whole[v, LANE], whole[v, TARGET_LANE]
+        if lane != target and lanes[lane, ROAD] == lanes[target, ROAD]:
+            indicator[v] = 1 if target > lane else -1
+            motion[v, SIGNALLING] = 1.0
+        elif motion[v, SIGNALLING] != 0.0:
+            indicator[v] = 0
+            motion[v, SIGNALLING] = 0.0
 
 
-@jit_inline
-def _signal(roads: RoadTables, actors: Actors, events: EventState, w: int, v: int) -> None:
-    lane, target = actors.lane[w, v], actors.target_lane[w, v]
-    if lane != target and roads.lane_road[lane] == roads.lane_road[target]:
-        actors.indicator[w, v] = 1 if target > lane else -1
-        events.signalling[w, v] = True
-    elif events.signalling[w, v]:
-        actors.indicator[w, v] = 0
-        events.signalling[w, v] = False
-
-
-@jit
-def _apply_control(actors: Actors, record: Record, controls: Float, w: int, dt: float) -> bool:
-    """Hand the ego its controls; return whether its brakes bring it to a stop within this tick."""
-    acceleration, speed = controls[w, 0], actors.speed[w, 0]
-    stops = speed >= 0.0 and acceleration < 0.0 and speed + acceleration * dt <= 0.0
-    if stops:
-        acceleration = -speed / dt
-    actors.acceleration[w, 0], actors.steering[w, 0] = acceleration, controls[w, 1]
-    record.control[w, 0], record.control[w, 1] = acceleration, controls[w, 1]
-    return stops
-
-
-@jit
-def _move_all_scripted(
-    roads: RoadTables, actors: Actors, traits: Traits, tables: EventTables, events: EventState,
-    paths: PathTables, path: PathState, w: int, count: int, dt: float,
-) -> None:  # fmt: skip
-    # Gaps are read before anybody moves, so that the order of actors carries no meaning.
-    for v in range(1, count):
-        if traits.reactive[w, v] and actors.present[w, v] and traits.behaviour[w, v] == _SCRIPTED:
-            events.used_acceleration[w, v] = gap_acceleration(roads, actors, traits, paths, path, w, v, count)
-    for v in range(1, count):
-        if actors.present[w, v] and traits.behaviour[w, v] == _SCRIPTED:
-            limit = events.used_acceleration[w, v] if traits.reactive[w, v] else math.inf
-            move_scripted(roads, actors, traits, tables, events, paths, path, w, v, dt, limit)
-
-
-@jit
+@jit_inner
 def _look_at_ego(
-    roads: RoadTables, shared: Shared, actors: Actors, traits: Traits, info: WorldInfo, ways: Ways,
-    record: Record, w: int,
-) -> None:  # fmt: skip
-    """Update contact, place on the route and distance outside the drivable area."""
-    record_contact(actors, traits, record, w, ways.actor_count[w])
-    x, y = actors.x[w, 0], actors.y[w, 0]
-    s, r, index = project(ways.route[w], ways.route_count[w], x, y, record.route_index[w])
-    record.route_s[w], record.route_r[w], record.route_index[w] = s, r, index
-    record.outside_m[w] = corners_outside_m(
-        roads, roads.map_lane_start[info.map_id[w]], roads.map_lane_start[info.map_id[w] + 1],
-        shared.polygon_points, shared.polygon_starts, ways.polygon_begin[w], ways.polygon_end[w],
-        x, y, actors.heading[w, 0], traits.length[w, 0], traits.width[w, 0],
-    )  # fmt: skip
+    count: int, numbers: Float, whole: Whole, route: Float, route_count: int, record: Float, codes: Whole
+) -> None:
+    """Update the first contact and the place on the route; ``record`` and ``codes`` are this world's rows."""
+    ego = numbers[0]
+    if codes[CONTACT_TICK] < 0:
+        touched = touched_actor(numbers, whole, count)
+        if touched >= 0:
+            other = numbers[touched]
+            codes[CONTACT_TICK], codes[CONTACT_ACTOR] = codes[TICK], touched
+            record[CONTACT_EGO_SPEED] = ego[SPEED]
+            record[CONTACT_ACTOR_SPEED] = math.hypot(other[SPEED], other[LATERAL_SPEED])
+            record[CONTACT_IMPACT_SPEED] = impact_speed(ego, other)
+    s, r, index = project(route, route_count, ego[X], ego[Y], codes[ROUTE_INDEX])
+    record[ROUTE_S], record[ROUTE_R], codes[ROUTE_INDEX] = s, r, index
 
 
-@jit
-def _tick_world(
-    w: int, time_s: float, dt: float, last: bool, controls: Float, roads: RoadTables, shared: Shared,
-    traits: Traits, routes: Routes, info: WorldInfo, tables: EventTables, paths: PathTables, ways: Ways,
-    actors: Actors, extras: Extras, scratch: Scratch, events: EventState, path: PathState, record: Record,
-) -> None:  # fmt: skip
-    count = ways.actor_count[w]
-    changed = fire_events(
-        roads, actors, traits, tables, events, path, ways.route[w], ways.route_count[w], record.route_s[w], w, time_s
-    )
-    by_lanes = ways.locate_each_tick[w]
-    if by_lanes:
-        if changed:
-            locate_world(w, True, actors, traits, roads, info, scratch)
-        act_world(w, actors, traits, routes, roads, extras, info, scratch)
-    stops = _apply_control(actors, record, controls, w, dt)
-    _before_motion(actors, traits, tables, events, w, count, dt)
-    _move_all_scripted(roads, actors, traits, tables, events, paths, path, w, count, dt)
-    integrate_world(w, dt, actors, traits, scratch)
-    if stops:
-        actors.speed[w, 0] = 0.0
-    if by_lanes or last:
-        locate_world(w, True, actors, traits, roads, info, scratch)
-    else:
-        for v in range(count):
-            scratch.cos_heading[w, v] = math.cos(actors.heading[w, v])
-            scratch.sin_heading[w, v] = math.sin(actors.heading[w, v])
-    collide_world(w, dt, actors, traits, roads, scratch)
-    record.tick[w] += 1
-    _after_motion(roads, actors, traits, events, w, count, dt)
-    _look_at_ego(roads, shared, actors, traits, info, ways, record, w)
+@jit_inner
+def _store(
+    w: int, first: int, numbers: Float, whole: Whole, motion: Float, actors: Actors, scratch: Scratch
+) -> None:
+    """Write a world's frame and path coordinates back into the state arrays."""
+    store_state(w, first, numbers, whole, actors)
+    store_courses(w, numbers, scratch)
+    present, path_s, path_r, path_lane = actors.present, actors.path_s, actors.path_r, actors.path_lane
+    for v in range(present.shape[1]):
+        present[w, v] = whole[v, PRESENT] != 0
+        path_s[w, v], path_r[w, v] = motion[v, PATH_S], motion[v, PATH_R]
+        lane = int(motion[v, PATH_LANE])
+        path_lane[w, v] = lane + first if lane >= 0 else -1
 
 
 @jit
 def step_worlds(
     frequency_hz: int, ticks: int, controls: Float, active: Bool, roads: RoadTables, shared: Shared,
-    traits: Traits, routes: Routes, info: WorldInfo, tables: EventTables, paths: PathTables, ways: Ways,
-    actors: Actors, extras: Extras, scratch: Scratch, events: EventState, path: PathState, record: Record,
+    traits: Traits, routes: Routes, info: WorldInfo, script: Script, ways: Ways, actors: Actors, extras: Extras,
+    scratch: Scratch, play: Play, record: Record,
 ) -> None:  # fmt: skip
     """Advance the worlds with ``active`` set by ``ticks`` ticks under constant ``controls`` [worlds, 2].
 
     Lanes of worlds without stock drivers are looked up after the last tick only: nobody asks for them before.
     """
     dt = 1.0 / frequency_hz
+    numbers, whole = empty_frame(actors.x.shape[1])
+    points, links, fused = roads.points, roads.lane_link, roads.fused_dot[0]
+    road_codes, road_next = roads.road_codes, roads.road_next
     for w in range(actors.x.shape[0]):
         if not active[w]:
             continue
+        place = info.map_id[w]
+        first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
+        lanes, first_road, connected = roads.lane_geometry[first:last], roads.map_road_start[place], info.connected[w]
+        s, r, members, count = scratch.s[w], scratch.r[w], scratch.members[w], ways.actor_count[w]
+        event_numbers, event_codes = script.event_numbers[w], script.event_codes[w]
+        event_times, nearest = play.event_times[w], play.nearest[w]
+        charge, motion = play.charge[w], play.motion[w]
+        brake_light, indicator = actors.brake_light[w], actors.indicator[w]
+        route, route_count, by_lanes = ways.route[w], ways.route_count[w], ways.by_lanes[w]
+        memory, codes = record.numbers[w], record.codes[w]
+        load_state(w, first, actors, numbers, whole)
+        load_sizes(w, traits, numbers, whole)
+        load_drivers(w, traits, numbers, whole)
+        load_extras(w, routes, extras, numbers, whole)
+        load_courses(w, scratch, numbers)
         for tick in range(ticks):
-            _tick_world(
-                w, record.tick[w] / frequency_hz, dt, tick == ticks - 1, controls, roads, shared, traits, routes,
-                info, tables, paths, ways, actors, extras, scratch, events, path, record,
+            changed = fire_events(
+                lanes, points, fused, route, route_count, memory[ROUTE_S], codes[TICK] / frequency_hz, numbers,
+                whole, event_numbers, event_codes, event_times, nearest, charge, motion, indicator,
             )  # fmt: skip
+            if by_lanes:
+                if changed:
+                    locate(True, lanes, points, fused, numbers, whole, s, r, members)
+                prepare(numbers, whole, lanes)
+                act(
+                    lanes, points, fused, links, road_codes, road_next, first_road, connected, routes.road[w],
+                    routes.lane_id[w], numbers, whole, s, r, members,
+                )  # fmt: skip
+            acceleration, stops = ego_acceleration(controls[w, 0], numbers[0, SPEED], dt)
+            numbers[0, ACCELERATION], numbers[0, STEERING] = acceleration, controls[w, 1]
+            memory[APPLIED_ACCELERATION], memory[APPLIED_STEERING] = acceleration, controls[w, 1]
+            _before_motion(dt, count, numbers, whole, event_numbers, event_codes, charge, motion)
+            move_scripted(
+                lanes, points, fused, dt, count, numbers, whole, traits.shape[w], traits.reactive[w],
+                event_numbers, event_codes, script.path_lane[w], script.path_start[w], script.path_count[w],
+                charge, motion, brake_light, indicator,
+            )  # fmt: skip
+            integrate(dt, numbers, whole)
+            if stops:
+                numbers[0, SPEED] = 0.0
+            if by_lanes or tick == ticks - 1:
+                locate(True, lanes, points, fused, numbers, whole, s, r, members)
+            else:
+                for v in range(count):
+                    heading = numbers[v, HEADING]
+                    numbers[v, COS], numbers[v, SIN] = math.cos(heading), math.sin(heading)
+            collide(dt, fused, numbers, whole)
+            codes[TICK] += 1
+            _after_motion(lanes, dt, count, numbers, whole, charge, motion, brake_light, indicator)
+            _look_at_ego(count, numbers, whole, route, route_count, memory, codes)
+            ego = numbers[0]
+            memory[OUTSIDE_M] = corners_outside_m(
+                roads, first, last, shared.polygon_points, shared.polygon_starts, ways.polygons[w, 0],
+                ways.polygons[w, 1], ego[X], ego[Y], ego[HEADING], ego[LENGTH], ego[WIDTH],
+            )  # fmt: skip
+        _store(w, first, numbers, whole, motion, actors, scratch)

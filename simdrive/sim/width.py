@@ -6,7 +6,7 @@ import math
 
 from simdrive.jit import jit
 from simdrive.sim.drivable import outside_distance_m
-from simdrive.sim.lanes import lane_heading, lane_local, lane_width
+from simdrive.sim.lanes import LENGTH, table_heading, table_local, table_width
 from simdrive.sim.state import Float, Int, RoadTables
 
 WIDTH_LIMIT_M = 12.0  # how far to look; junctions are wider
@@ -17,12 +17,13 @@ _SEAM_M = 0.05  # cracks between neighbouring lanes that do not count
 @jit
 def _same_way(roads: RoadTables, lane_begin: int, lane_end: int, x: float, y: float, heading: float) -> bool:
     """Tell whether a world point lies on a lane that leads within 60 degrees of ``heading``."""
+    lanes, points, fused = roads.lane_geometry, roads.points, roads.fused_dot[0]
     for lane in range(lane_begin, lane_end):
-        s, r = lane_local(roads, lane, x, y)
-        if not -_SEAM_M <= s <= roads.lane_length[lane] + _SEAM_M:
+        s, r = table_local(lanes, points, fused, lane, x, y)
+        if not -_SEAM_M <= s <= lanes[lane, LENGTH] + _SEAM_M:
             continue
-        if abs(r) <= 0.5 * lane_width(roads, lane, s) + _SEAM_M:
-            if math.cos(lane_heading(roads, lane, s) - heading) > 0.5:
+        if abs(r) <= 0.5 * table_width(lanes, points, lane, s) + _SEAM_M:
+            if math.cos(table_heading(lanes, points, lane, s) - heading) > 0.5:
                 return True
     return False
 

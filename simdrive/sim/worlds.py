@@ -13,6 +13,20 @@ from simdrive.errors import ControlError, ParameterError
 from simdrive.sim.assemble import assemble
 from simdrive.sim.batch import MUTABLE, Batch
 from simdrive.sim.kernel import locate_worlds
+from simdrive.sim.play import (
+    APPLIED_ACCELERATION,
+    APPLIED_STEERING,
+    CONTACT_ACTOR,
+    CONTACT_ACTOR_SPEED,
+    CONTACT_EGO_SPEED,
+    CONTACT_IMPACT_SPEED,
+    CONTACT_TICK,
+    FIRED_S,
+    OUTSIDE_M,
+    ROUTE_R,
+    ROUTE_S,
+    TICK,
+)
 from simdrive.sim.spec import WorldSpec
 from simdrive.sim.state import Actors, Bool, Float, Int, RoadTables, Traits
 from simdrive.sim.tick import step_worlds
@@ -105,12 +119,12 @@ class Worlds:
     @property
     def tick(self) -> Long:
         """``[B]`` physics ticks done."""
-        return self._batch.record.tick
+        return self._batch.record.codes[:, TICK]
 
     @property
     def t_us(self) -> Long:
         """``[B]`` simulated time, microseconds."""
-        return self._microseconds(self._batch.record.tick)
+        return self._microseconds(self.tick)
 
     def _microseconds(self, tick: Long) -> Long:
         time_us: Long = np.rint(tick * (1e6 / self.frequency_hz)).astype(np.int64)
@@ -124,7 +138,7 @@ class Worlds:
 
         Brakes do not make a car reverse: a deceleration that would is cut so that the ego stops.
         """
-        return self._batch.record.control
+        return self._batch.record.numbers[:, APPLIED_ACCELERATION : APPLIED_STEERING + 1]
 
     @property
     def route(self) -> Float:
@@ -143,12 +157,12 @@ class Worlds:
     @property
     def route_s(self) -> Float:
         """``[B]`` position of the ego along its route since the start, m; goal reached at ``spec.goal_m``."""
-        return self._batch.record.route_s
+        return self._batch.record.numbers[:, ROUTE_S]
 
     @property
     def route_r(self) -> Float:
         """``[B]`` offset of the ego to the right of its route, m."""
-        return self._batch.record.route_r
+        return self._batch.record.numbers[:, ROUTE_R]
 
     @property
     def lane_left_m(self) -> Float:
@@ -173,40 +187,40 @@ class Worlds:
     @property
     def outside_m(self) -> Float:
         """``[B]`` largest distance of an ego corner outside the drivable area, m; 0 = inside."""
-        return self._batch.record.outside_m
+        return self._batch.record.numbers[:, OUTSIDE_M]
 
     # --- contacts --------------------------------------------------------------------------------------------
 
     @property
     def contact_tick(self) -> Long:
         """``[B]`` tick at whose state the ego's box first overlapped another's, -1 = not yet."""
-        return self._batch.record.contact_tick
+        return self._batch.record.codes[:, CONTACT_TICK]
 
     @property
     def contact_us(self) -> Long:
         """``[B]`` time of the first contact, microseconds, -1 = none."""
-        tick = self._batch.record.contact_tick
+        tick = self._batch.record.codes[:, CONTACT_TICK]
         return np.where(tick < 0, -1, self._microseconds(tick))
 
     @property
-    def contact_actor(self) -> Int:
+    def contact_actor(self) -> Long:
         """``[B]`` actor of the first contact, -1 = none."""
-        return self._batch.record.contact_actor
+        return self._batch.record.codes[:, CONTACT_ACTOR]
 
     @property
     def contact_ego_speed(self) -> Float:
         """``[B]`` speed of the ego at the first contact, m/s."""
-        return self._batch.record.contact_ego_speed
+        return self._batch.record.numbers[:, CONTACT_EGO_SPEED]
 
     @property
     def contact_actor_speed(self) -> Float:
         """``[B]`` speed of the touched actor, m/s."""
-        return self._batch.record.contact_actor_speed
+        return self._batch.record.numbers[:, CONTACT_ACTOR_SPEED]
 
     @property
     def contact_impact_speed(self) -> Float:
         """``[B]`` magnitude of the relative velocity at the first contact, m/s."""
-        return self._batch.record.contact_impact_speed
+        return self._batch.record.numbers[:, CONTACT_IMPACT_SPEED]
 
     @property
     def others_crashed(self) -> Bool:
@@ -223,7 +237,7 @@ class Worlds:
         That is when ``hazard_row`` fired, or the end of the lead-in where there is no such row; a world without
         ``hazard_actors`` never has one.
         """
-        now, fired = self.t_us, self._batch.events.fired_s
+        now, fired = self.t_us, self._batch.play.event_times[:, :, FIRED_S]
         since = np.full(self.size, -1, np.int64)
         for world, spec in enumerate(self.specs):
             start = fired[world, spec.hazard_row] if spec.hazard_row >= 0 else spec.lead_in_s
@@ -268,8 +282,8 @@ class Worlds:
         batch = self._batch
         step_worlds(
             self.frequency_hz, ticks, values, going, batch.roads, batch.shared, batch.traits, batch.routes,
-            batch.info, batch.tables, batch.paths, batch.ways, batch.actors, batch.extras, batch.scratch,
-            batch.events, batch.path, batch.record,
+            batch.info, batch.script, batch.ways, batch.actors, batch.extras, batch.scratch, batch.play,
+            batch.record,
         )  # fmt: skip
 
     # --- copies ----------------------------------------------------------------------------------------------

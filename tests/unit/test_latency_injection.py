@@ -1,15 +1,15 @@
-"""LatencyInjection: nothing changes at zero latency, and a hand-computed schedule on a world that only counts."""
+"""LatencyInjection: zero latency changes nothing, and hand-computed schedules on a world that only counts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import gymnasium
+import highway_env  # noqa: F401 - registers the stock environments
 import numpy as np
 import pytest
 from gymnasium import spaces
 
-import highway_env  # noqa: F401 - registers the stock environments
 from simdrive.envs.latency_injection import LatencyInjection
 from simdrive.envs.substeps import HighwaySteps
 from simdrive.errors import ParameterError, UnknownNameError, UnsupportedError
@@ -26,7 +26,9 @@ class Counter(gymnasium.Env[Any, Any]):
         self._length = length
         self.applied: list[float] = []
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self.applied = []
         return np.zeros(1, np.float32), {"count": 0}
@@ -65,7 +67,9 @@ def test_streaming_by_hand() -> None:
 
 
 def test_neutral_lets_an_answer_go_after_one_frame() -> None:
-    env = LatencyInjection(Counter(length=9), Constant(250), waiting="neutral", neutral=[-7.0], step_us=100_000)
+    env = LatencyInjection(
+        Counter(length=9), Constant(250), waiting="neutral", neutral=[-7.0], step_us=100_000
+    )
     drive(env, 10)
     assert env.unwrapped.applied == [-7, -7, -7, 1, -7, 3, -7, -7, 6]  # type: ignore[attr-defined]
 
@@ -77,7 +81,8 @@ def test_fixed_delay_asks_for_every_frame() -> None:
 
 
 def test_queue_and_periodic_run_to_the_end() -> None:
-    queue = LatencyInjection(Counter(length=8), Constant(150), mode={"name": "queue", "depth": 2}, step_us=100_000)
+    mode: dict[str, Any] = {"name": "queue", "depth": 2}
+    queue = LatencyInjection(Counter(length=8), Constant(150), mode=mode, step_us=100_000)
     assert [count for count, _, _ in drive(queue, 20)][:4] == [1, 2, 3, 4]
     mode = {"name": "periodic", "period_ms": 300, "publish_ms": 200}
     periodic = LatencyInjection(Counter(length=8), Constant(150), mode=mode, step_us=100_000)
@@ -140,9 +145,11 @@ def test_misuse_is_named() -> None:
         env.step(np.zeros(1))
 
 
-# --- stock highway-env -----------------------------------------------------------------------------------------
+# --- stock highway-env ---------------------------------------------------------------------------------
 
-CONTINUOUS = {"action": {"type": "ContinuousAction"}, "vehicles_count": 8, "policy_frequency": 5, "duration": 6}
+CONTINUOUS = {
+    "action": {"type": "ContinuousAction"}, "vehicles_count": 8, "policy_frequency": 5, "duration": 4,
+}  # fmt: skip
 
 
 def highway(env_id: str = "highway-v0", **config: Any) -> gymnasium.Env[Any, Any]:
@@ -168,18 +175,18 @@ def trajectory(env: gymnasium.Env[Any, Any], seed: int) -> list[Any]:
 @pytest.mark.parametrize(
     ("env_id", "config"),
     [
-        ("highway-v0", {"vehicles_count": 8, "duration": 12}),
+        ("highway-v0", {"vehicles_count": 8, "duration": 8}),
         ("highway-v0", CONTINUOUS),
-        ("intersection-v2", {"duration": 6}),
-        ("racetrack-v1", {"duration": 5}),
+        ("intersection-v2", {"duration": 4, "initial_vehicle_count": 4}),
+        ("racetrack-v1", {"duration": 3}),
     ],
 )
 @pytest.mark.parametrize("mode", ["zero", "streaming"])
 def test_zero_latency_equals_stock_highway_env(env_id: str, config: dict[str, Any], mode: str) -> None:
-    for seed in (3, 4):
-        plain = trajectory(highway(env_id, **config), seed)
-        wrapped = trajectory(LatencyInjection(highway(env_id, **config), Constant(0), mode=mode), seed)
-        assert wrapped == plain
+    plain = trajectory(highway(env_id, **config), 3)
+    wrapped = trajectory(LatencyInjection(highway(env_id, **config), Constant(0), mode=mode), 3)
+    assert len(plain) > 3
+    assert wrapped == plain
 
 
 def test_a_meta_action_takes_effect_within_the_policy_step() -> None:

@@ -1,0 +1,79 @@
+"""Somebody comes towards the ego in the ego's own lane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from simdrive.scenarios.cast import draw_traffic_shape, on_lane
+from simdrive.scenarios.parameters import Parameter, Range
+from simdrive.scenarios.roads import RURAL_LIMIT_MPS, two_way
+from simdrive.scenarios.scenery import draw_light, pick, shoulder
+from simdrive.scenarios.stage import Stage, ego_on
+from simdrive.scenarios.timing import shift_time_s
+from simdrive.scenarios.traffic import flow, tail
+from simdrive.sim.spec import Action, Trigger, WorldSpec
+
+_START_M = 90.0
+_LENGTH_M = 1200.0
+
+
+class WrongWay:
+    """Four-lane road without a median; an oncoming vehicle crosses the centre line, some return in time."""
+
+    name = "wrong_way"
+    description = (
+        "On a road with two lanes each way an oncoming vehicle crosses into the ego's lane and stays there for some "
+        "seconds; the lane on the right may be free."
+    )
+    tags = ("nhtsa:20", "nhtsa:21", "euro_ncap:CCFhos", "euro_ncap:CCFhol", "bench2drive:InvadingTurn")
+    has_hazard = True
+    parameters: Mapping[str, Parameter] = {
+        "ego_speed_mps": Range(14.0, 26.0, "m/s"),
+        "oncoming_speed_mps": Range(14.0, 26.0, "m/s"),
+        "ttc_s": Range(0.7, 3.2, "s"),  # left when the vehicle begins to overlap the ego's path
+        "lateral_speed_mps": Range(1.0, 2.5, "m/s"),
+        "intrusion": Range(0.55, 1.0),  # how far into the lane, 1 = to its centre
+        "return_s": Range(1.5, 6.0, "s"),  # from leaving its lane to turning back
+    }
+
+    def build(self, params: Mapping[str, Any], rng: np.random.Generator, hazard: bool) -> WorldSpec:
+        """Return the world of one case."""
+        speed, facing_speed = params["ego_speed_mps"], params["oncoming_speed_mps"]
+        shape = pick(rng, ("straight", "straight", "sine", "left", "right"))
+        road = two_way(2, shape, radius_m=900.0, length_m=_LENGTH_M, limit_mps=RURAL_LIMIT_MPS)
+        lane, right, facing = ("a", "b", 0), ("a", "b", 1), ("b", "a", 0)
+        stage = Stage(road, ego_on(lane, _START_M, speed), (lane,))
+        width = road.lane_width_m
+
+        other = on_lane(rng, "oncoming", draw_traffic_shape(rng), facing, 0.0, facing_speed)
+        apart, goal = width - 0.5 * (other.width_m + stage.ego.width_m), params["intrusion"] * width
+        crossing_s = shift_time_s(min(apart, goal), goal, params["lateral_speed_mps"])
+        wait = 3.3 + float(rng.uniform(0.0, 1.5))
+        threshold = params["ttc_s"] + crossing_s
+        gap = (speed + facing_speed) * (wait + threshold) + 0.5 * (other.length_m + stage.ego.length_m)
+        level = road.beside(lane, _START_M + gap, facing)
+        who, row = stage.add(replace(other, s_m=level)), -1
+        if hazard:
+            ready = stage.lead_in(who)
+            rate = params["lateral_speed_mps"]
+            row = stage.event(
+                who, Action.OFFSET, -goal, rate=rate, trigger=Trigger.EGO_TTC, threshold=threshold, after=ready
+            )
+            stage.event(who, Action.OFFSET, 0.0, rate=rate, after=row, delay_s=params["return_s"])
+        pace = speed * float(rng.uniform(0.9, 1.05))
+        flow(stage, rng, right, (_START_M - 50.0, _START_M + 130.0), pace, share=0.45)
+        outer = ("b", "a", 1)
+        here = road.beside(lane, _START_M, outer)
+        flow(stage, rng, outer, (here - 330.0, here - 20.0), facing_speed, share=0.5, gap_m=(25.0, 90.0))
+        behind = [(level - 1e3, level + 70.0)]  # those ahead of the intruder have passed before
+        flow(stage, rng, facing, (level, here - 25.0), facing_speed, share=0.5, keep_free=behind)
+        tail(stage, rng, lane, _START_M, speed)
+        shoulder(stage, right, (_START_M - 40.0, 900.0), 1.5)
+        return stage.world(
+            goal_m=speed * (wait + 9.0), time_limit_s=28.0, lighting=draw_light(rng),
+            hazard=hazard, hazard_actors=(who,), hazard_row=row,
+        )  # fmt: skip

@@ -1,0 +1,5 @@
+"""x"""
+
+
+def record() -> None:
+    """Record."""
