@@ -27,7 +27,7 @@ from simdrive.agents.predict import (
     S,
 )
 from simdrive.agents.scene import E_ACCELERATION, E_LENGTH, E_R, E_S, E_SLOPE, E_SPEED, E_WIDTH
-from simdrive.jit import jit
+from simdrive.jit import jit_inner
 from simdrive.sim.plans import shift_offset
 
 # columns of a rolled candidate
@@ -40,7 +40,7 @@ WALL_M = 1.5  # gap kept to the edge of a crossing path
 SUBSTEPS = 2
 
 
-@jit
+@jit_inner
 def meetings(ego, r1, length, ghosts, facts, used):  # type: ignore[no-untyped-def]
     """Note in ``facts`` when and where each ghost is in the path of a car that shifts to ``r1``; M_IN -1 = never."""
     low_r = min(ego[E_R], r1) - 0.5 * ego[E_WIDTH] - CORRIDOR_M - 0.5
@@ -69,7 +69,7 @@ def meetings(ego, r1, length, ghosts, facts, used):  # type: ignore[no-untyped-d
             fact[M_TO] = max(fact[M_TO], track[S] + track[HALF])
 
 
-@jit
+@jit_inner
 def _demand(s, v, k, until_s, ego, driver, tracks, fact):  # type: ignore[no-untyped-def]
     """Return what one ghost in the path demands at step ``k`` (IDM acceleration, m/s2), FREE_M if nothing.
 
@@ -97,7 +97,7 @@ def _demand(s, v, k, until_s, ego, driver, tracks, fact):  # type: ignore[no-unt
     return idm_acceleration(v, 1e3, max(gap, 0.1), speed, driver)
 
 
-@jit
+@jit_inner
 def roll(  # type: ignore[no-untyped-def]
     route, count, bends, ego, r1, length, mode, value, until_s, jerk_mps3, driver, ghosts, facts, used, out
 ):
@@ -134,7 +134,7 @@ def roll(  # type: ignore[no-untyped-def]
             a = 0.0
 
 
-@jit
+@jit_inner
 def widest(route, count, bound, s_from, s_to):  # type: ignore[no-untyped-def]
     """Return the least value of ``bound`` [R] over the route between two places."""
     least = 1e9

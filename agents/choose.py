@@ -24,7 +24,7 @@ from simdrive.agents.judge import CONTACT, judge
 from simdrive.agents.lanemap import WIDTH as LANE_WIDTH
 from simdrive.agents.predict import FACTS, GHOSTS, LIKELY, M_IN, STEP_S, STEPS, TRACK, predict
 from simdrive.agents.scene import E_FREE, E_R, E_S, E_SLOPE, E_SPEED, E_TIME, E_WIDTH, LANE
-from simdrive.jit import jit
+from simdrive.jit import jit, jit_inner
 from simdrive.sim.plans import shift_length, write_point
 
 PLAN_ROWS = 26  # 5 s in steps of STEP_S
@@ -38,27 +38,12 @@ STAY = 1.0  # what keeping to the offset chosen last is worth
 DANGER = 0.05 * CONTACT
 CALM_LATERAL, HARD_LATERAL = 1.5, 5.0
 ALL_S = 7.0  # later than anybody can come into the path
+HEED = (ALL_S, 3.6, 2.1, 0.7)  # who comes into the path before these times is yielded to
+ACCELERATIONS = (-8.0, -5.5, -3.0, -1.5, 0.0, 2.5)
 SHIFTS = (-0.5, 0.5, -1.0, 1.0, -1.8, 1.8)
 
 
-@jit
-def _attempt(  # type: ignore[no-untyped-def]
-    route, count, bends, bounds, ego, driver, ghosts, facts, used, caution,
-    r1, length, mode, value, until_s, extra, best, candidate, kept, active,
-):  # fmt: skip
-    """Roll and judge one candidate; if it beats ``best``, copy it to ``kept``. Return the lower cost."""
-    jerk = CALM_JERK if mode == FOLLOW and value <= CALM_BRAKING else HARD_JERK
-    roll(route, count, bends, ego, r1, length, mode, value, until_s, jerk, driver, ghosts, facts, used, candidate)
-    cost = extra + judge(
-        route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, best - extra, active
-    )
-    if cost < best:
-        kept[:, :] = candidate
-        return cost
-    return best
-
-
-@jit
+@jit_inner
 def _comes_in(facts, used, from_s, to_s):  # type: ignore[no-untyped-def]
     """Tell whether anybody comes into the path between two times."""
     for g in range(used):
@@ -67,39 +52,44 @@ def _comes_in(facts, used, from_s, to_s):  # type: ignore[no-untyped-def]
     return False
 
 
-@jit
+@jit_inner
 def _speeds(  # type: ignore[no-untyped-def]
     route, count, bends, bounds, ego, driver, ghosts, facts, used, caution,
-    r1, lateral, extra, best, hard, candidate, kept, active,
+    r1, hard, extra, best, candidate, kept, active,
 ):  # fmt: skip
-    """Try the ways to choose the speed on the path to ``r1``; return the lowest cost."""
-    length = shift_length(ego[E_R], ego[E_SLOPE], r1, ego[E_SPEED], lateral)
+    """Try the ways to choose the speed on the path to ``r1``; write the best to ``kept`` and return its cost.
+
+    Calm: follow and yield, heeding everybody who will come into the path, or fewer and fewer of them. Hard: the
+    same with all the braking there is, then constant accelerations.
+    """
+    length = shift_length(ego[E_R], ego[E_SLOPE], r1, ego[E_SPEED], HARD_LATERAL if hard else CALM_LATERAL)
     meetings(ego, r1, length, ghosts, facts, used)
     heeded = ALL_S
-    braking = HARD_BRAKING if hard else CALM_BRAKING
-    for until_s in (ALL_S, 3.6, 2.1, 0.7):
-        # Heeding fewer makes no difference unless somebody is left out by it.
-        if until_s == ALL_S or _comes_in(facts, used, until_s, heeded):
-            best = _attempt(
-                route, count, bends, bounds, ego, driver, ghosts, facts, used, caution,
-                r1, length, FOLLOW, braking, until_s, extra, best, candidate, kept, active,
-            )  # fmt: skip
+    for number in range(len(HEED) + (len(ACCELERATIONS) if hard else 0)):
+        mode, value, until_s, jerk = FOLLOW, CALM_BRAKING, 0.0, CALM_JERK
+        if hard:
+            value, jerk = HARD_BRAKING, HARD_JERK
+        if number < len(HEED):
+            until_s = HEED[number]
+            # Heeding fewer makes no difference unless somebody is left out by it.
+            if number > 0 and not _comes_in(facts, used, until_s, heeded):
+                continue
             heeded = until_s
-    if hard:
-        for value in (-8.0, -5.5, -3.0, -1.5, 0.0, 2.5):
-            best = _attempt(
-                route, count, bends, bounds, ego, driver, ghosts, facts, used, caution,
-                r1, length, ACCELERATE, value, 0.0, extra, best, candidate, kept, active,
-            )  # fmt: skip
+        else:
+            mode, value = ACCELERATE, ACCELERATIONS[number - len(HEED)]
+        roll(
+            route, count, bends, ego, r1, length, mode, value, until_s, jerk, driver, ghosts, facts, used, candidate
+        )
+        cost = extra + judge(
+            route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, best - extra, active
+        )
+        if cost < best:
+            best = cost
+            kept[:, :] = candidate
     return best
 
 
-@jit
-def _fits(bounds, rooms, shift, half):  # type: ignore[no-untyped-def]
-    return shift + half <= rooms[1] and half - shift <= rooms[0]
-
-
-@jit
+@jit_inner
 def _price(rooms, shift, half, lane_width, previous):  # type: ignore[no-untyped-def]
     """Return what going to offset ``shift`` costs as such."""
     price = SMALL_SHIFT * abs(shift)
@@ -109,62 +99,55 @@ def _price(rooms, shift, half, lane_width, previous):  # type: ignore[no-untyped
     return 0.5 * price - STAY if abs(shift - previous) < 0.3 else price
 
 
-@jit
+@jit_inner
+def _shift(number, lane_width, previous):  # type: ignore[no-untyped-def]
+    """Return the offset of trial ``number``: the lane centre, the previous choice, lanes beside, small shifts."""
+    if number == 0:
+        return 0.0
+    if number == 1:
+        return previous
+    if number < 4:
+        return lane_width if number == 2 else -lane_width
+    return SHIFTS[number - 4]
+
+
+@jit_inner
 def choose(  # type: ignore[no-untyped-def]
     route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, lane_width, previous,
-    candidate, kept, active,
+    candidate, kept, active, rooms,
 ):  # fmt: skip
-    """Write the best candidate to ``kept``; return (its cost, the offset it goes to)."""
-    length = shift_length(ego[E_R], ego[E_SLOPE], 0.0, ego[E_SPEED], CALM_LATERAL)
-    free = _attempt(
-        route, count, bends, bounds, ego, driver, ghosts, facts, 0, 0.0,
-        0.0, length, FOLLOW, CALM_BRAKING, 0.0, 0.0, 1e12, candidate, kept, active,
-    )  # fmt: skip
-    if used == 0:
-        return free, 0.0
-    moved = abs(previous) > 0.3
-    best = _speeds(
-        route, count, bends, bounds, ego, driver, ghosts, facts, used, caution,
-        0.0, CALM_LATERAL, 0.0, 1e12, False, candidate, kept, active,
-    )  # fmt: skip
-    goal = 0.0
-    if best < free + GOOD_ENOUGH and not moved:
-        return best, goal
-    half, rooms = 0.5 * ego[E_WIDTH], np.empty(4)
-    for side in range(4):
-        ahead = ego[E_S] + max(2.5 * ego[E_SPEED], 20.0)
-        rooms[side] = widest(route, count, bounds[side], ego[E_S] + 2.0, ahead)
-    for number in range(3 + len(SHIFTS)):
-        if number == 0:
-            shift = previous
-        elif number < 3:
-            shift = lane_width if number == 1 else -lane_width
-        else:
-            shift = SHIFTS[number - 3]
-        repeated = number > 0 and abs(shift - previous) < 0.05
-        if abs(shift) < 0.3 or repeated or not _fits(bounds, rooms, shift, half):
-            continue
+    """Write the best candidate to ``kept``; return (its cost, the offset it goes to).
+
+    Trials: the lane centre on a free road as the yardstick, the lane centre, then other offsets if calm driving in
+    lane costs too much, then all of them with hard braking and steering if contact threatens.
+    """
+    half, offsets = 0.5 * ego[E_WIDTH], 4 + len(SHIFTS)
+    free, best, goal = 0.0, 1e12, 0.0
+    for trial in range(1 + 2 * offsets):
+        number, hard = (trial - 1) % offsets, trial > offsets
+        if trial == 1:
+            if used == 0:
+                return best, 0.0
+            free, best = best, 1e12
+        elif trial == 2:
+            if best < free + GOOD_ENOUGH and abs(previous) < 0.3:
+                return best, goal
+            ahead = ego[E_S] + max(2.5 * ego[E_SPEED], 20.0)
+            for side in range(4):
+                rooms[side] = widest(route, count, bounds[side], ego[E_S] + 2.0, ahead)
+        elif trial == 1 + offsets and best <= free + DANGER:
+            return best, goal
+        shift = _shift(max(number, 0), lane_width, previous)
+        if number > 0:
+            repeated = abs(shift) < 0.3 or (number > 1 and abs(shift - previous) < 0.05)
+            if repeated or shift + half > rooms[1] or half - shift > rooms[0]:
+                continue
+        extra = 0.0
+        if trial > 1:
+            extra = 2.0 * abs(shift) if hard else _price(rooms, shift, half, lane_width, previous)
         cost = _speeds(
-            route, count, bends, bounds, ego, driver, ghosts, facts, used, caution,
-            shift, CALM_LATERAL, _price(rooms, shift, half, lane_width, previous), best, False,
-            candidate, kept, active,
-        )  # fmt: skip
-        if cost < best:
-            best, goal = cost, shift
-    if best <= free + DANGER:
-        return best, goal
-    for number in range(3 + len(SHIFTS)):
-        if number == 0:
-            shift = 0.0
-        elif number < 3:
-            shift = lane_width if number == 1 else -lane_width
-        else:
-            shift = SHIFTS[number - 3]
-        if not _fits(bounds, rooms, shift, half):
-            continue
-        cost = _speeds(
-            route, count, bends, bounds, ego, driver, ghosts, facts, used, caution,
-            shift, HARD_LATERAL, 2.0 * abs(shift), best, True, candidate, kept, active,
+            route, count, bends, bounds, ego, driver, ghosts, facts, used if trial > 0 else 0, caution,
+            shift, hard, extra, best, candidate, kept, active,
         )  # fmt: skip
         if cost < best:
             best, goal = cost, shift
@@ -178,7 +161,7 @@ def plan_rows(  # type: ignore[no-untyped-def]
     """Plan for every row of a batch; ``memory`` [slots, 2] is updated, ``plans`` [N, 26, 5] and ``costs`` written."""
     ghosts, facts = np.zeros((GHOSTS, STEPS, TRACK)), np.zeros((GHOSTS, FACTS))
     candidate, kept = np.zeros((STEPS, COLUMNS)), np.zeros((STEPS, COLUMNS))
-    active, bends = np.zeros(GHOSTS, np.int64), np.empty(routes.shape[1])
+    active, bends, rooms = np.zeros(GHOSTS, np.int64), np.empty(routes.shape[1]), np.empty(4)
     for n in range(routes.shape[0]):
         route, ego, known = routes[n], egos[n], memory[rows[n]]
         count = valid_points(route)
@@ -189,6 +172,7 @@ def plan_rows(  # type: ignore[no-untyped-def]
         costs[n], goal = choose(
             route, count, bends, bounds[n], ego, driver, ghosts, facts, used, caution,
             lanes[int(actors[n, 0, LANE]), LANE_WIDTH], previous, candidate, kept, active,
+            rooms,
         )  # fmt: skip
         known[PREVIOUS_R], known[PREVIOUS_S] = goal, ego[E_TIME]
         for k in range(plans.shape[1]):

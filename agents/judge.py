@@ -32,7 +32,7 @@ from simdrive.agents.predict import (
 )
 from simdrive.agents.scene import E_ACCELERATION, E_LENGTH, E_WIDTH
 from simdrive.geometry import boxes_overlap
-from simdrive.jit import jit
+from simdrive.jit import jit_inner
 from simdrive.sim.plans import route_pose
 
 CONTACT, OFF_ROAD = 3000.0, 1500.0
@@ -43,7 +43,7 @@ PASSING_S = 0.7  # time between crossing paths below which it gets uncomfortable
 FALLBACK_S = 0.6  # how long a candidate is driven before an unlikely event must be answered by a full brake
 
 
-@jit
+@jit_inner
 def contact(x, y, heading, length, width, ego_speed, track, other_length, other_width):  # type: ignore[no-untyped-def]
     """Return (hit, near): contact within the hard margins, and within the time margin of crossing paths."""
     cos, sin = math.cos(heading), math.sin(heading)
@@ -69,7 +69,7 @@ def contact(x, y, heading, length, width, ego_speed, track, other_length, other_
     return False, near and dx * cos + dy * sin > -0.5 * length
 
 
-@jit
+@jit_inner
 def _pair(candidate, k, x, y, heading, ego, track, fact):  # type: ignore[no-untyped-def]
     """Return (hit, cost of closeness per second) of the ego and one ghost at step ``k``."""
     v = candidate[k, C_SPEED]
@@ -101,7 +101,7 @@ def _pair(candidate, k, x, y, heading, ego, track, fact):  # type: ignore[no-unt
     return False, cost
 
 
-@jit
+@jit_inner
 def _road(bounds, row, r, slope, ego):  # type: ignore[no-untyped-def]
     """Return the cost per second of being near or over the edge of the carriageway, or on oncoming lanes.
 
@@ -116,7 +116,7 @@ def _road(bounds, row, r, slope, ego):  # type: ignore[no-untyped-def]
     return cost + 2.0 * max(over + 0.15, 0.0)
 
 
-@jit
+@jit_inner
 def _near(candidate, ego, facts, used, active):  # type: ignore[no-untyped-def]
     """List the ghosts that a candidate comes near to at any time; return their number."""
     low, high = 1e9, -1e9
@@ -135,7 +135,7 @@ def _near(candidate, ego, facts, used, active):  # type: ignore[no-untyped-def]
     return found
 
 
-@jit
+@jit_inner
 def judge(  # type: ignore[no-untyped-def]
     route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, best, active
 ):
@@ -197,7 +197,7 @@ def judge(  # type: ignore[no-untyped-def]
     return cost
 
 
-@jit
+@jit_inner
 def fallback(candidate, ego, tracks):  # type: ignore[no-untyped-def]
     """Return the cost of an unlikely hypothesis: contact although a full brake answers it after FALLBACK_S."""
     first = round(FALLBACK_S / STEP_S)

@@ -31,7 +31,7 @@ from simdrive.agents.scene import SPEED as A_SPEED
 from simdrive.agents.scene import WIDTH as A_WIDTH
 from simdrive.agents.scene import X as A_X
 from simdrive.agents.scene import Y as A_Y
-from simdrive.jit import jit
+from simdrive.jit import jit_inner
 from simdrive.sim.plans import fold, route_pose
 from simdrive.sim.route import project
 from simdrive.sim.state import Shape
@@ -57,7 +57,7 @@ SET_OFF_MPS = 1.5  # walking speed of somebody who may step out
 NEAR_M = 8.0  # ghosts that stay farther than this from the route do not matter
 
 
-@jit
+@jit_inner
 def _travelled(speed, acceleration, t):  # type: ignore[no-untyped-def]
     """Return (distance, speed) after t: braking goes on to standstill, driving on for one second only."""
     if acceleration < 0.0:
@@ -68,7 +68,7 @@ def _travelled(speed, acceleration, t):  # type: ignore[no-untyped-def]
     return u * (speed + 0.5 * acceleration * u) + (t - u) * reached, reached
 
 
-@jit
+@jit_inner
 def follow_lane(  # type: ignore[no-untyped-def]
     lanes, poses, following, lane, s, r, lateral_mps, goal_r, start_s, speed, acceleration, indicator, rank, track
 ):
@@ -101,7 +101,7 @@ def follow_lane(  # type: ignore[no-untyped-def]
     return branched
 
 
-@jit
+@jit_inner
 def go_on(x, y, heading, speed, lateral, acceleration, yaw_rate, delay_s, track):  # type: ignore[no-untyped-def]
     """Write the track of a free mover: its velocity, turning on for 1.5 s at most; it sets off after ``delay_s``."""
     for k in range(STEPS):
@@ -124,7 +124,7 @@ def go_on(x, y, heading, speed, lateral, acceleration, yaw_rate, delay_s, track)
         track[k, HEADING], track[k, SPEED] = h, v
 
 
-@jit
+@jit_inner
 def locate(route, count, length, width, track):  # type: ignore[no-untyped-def]
     """Fill in the columns of a track that are taken beside the ego's route."""
     row = -1
@@ -145,7 +145,7 @@ def locate(route, count, length, width, track):  # type: ignore[no-untyped-def]
         track[k, ALONG] = track[k, SPEED] * cos
 
 
-@jit
+@jit_inner
 def _keep(route, count, ego, ghosts, facts, used, actor, likely, length, width, kind):  # type: ignore[no-untyped-def]
     """Take up ghost number ``used`` if it comes near the route ahead; return the number of ghosts."""
     track, fact = ghosts[used], facts[used]
@@ -163,7 +163,7 @@ def _keep(route, count, ego, ghosts, facts, used, actor, likely, length, width, 
     return used if beside or behind or ahead else used + 1
 
 
-@jit
+@jit_inner
 def _faces_route(route, count, actor):  # type: ignore[no-untyped-def]
     """Tell whether somebody who stands within 6 m of the route looks towards it."""
     _, r, turn, _, side = beside_route(route, count, actor)
@@ -171,55 +171,7 @@ def _faces_route(route, count, actor):  # type: ignore[no-untyped-def]
     return towards > 0.5 and abs(r) - side < 6.0
 
 
-@jit
-def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts):  # type: ignore[no-untyped-def]
-    """Write hypotheses about all visible actors that could matter within the horizon; return their number.
-
-    ``ghosts`` float64 ``[GHOSTS, STEPS, TRACK]`` and ``facts`` float64 ``[GHOSTS, FACTS]`` are written. The ego is
-    entry 0 of ``actors`` and is skipped.
-    """
-    used = 0
-    horizon = (STEPS - 1) * STEP_S
-    for a in range(1, actors.shape[0]):
-        actor = actors[a]
-        if actor[SEEN] == 0.0 or used > GHOSTS - 3:
-            continue
-        dx, dy, speed = actor[A_X] - actors[0, A_X], actor[A_Y] - actors[0, A_Y], actor[A_SPEED]
-        reach = (ego[E_SPEED] + abs(speed) + 3.0) * horizon + 20.0
-        if dx * dx + dy * dy > reach * reach:
-            continue
-        walker = actor[SHAPE] == _PEDESTRIAN or actor[SHAPE] == _CYCLIST
-        solid = _FIRST_OBJECT <= actor[SHAPE] <= _LAST_OBJECT
-        length, width, heading = actor[A_LENGTH], actor[A_WIDTH], actor[A_HEADING]
-        if solid or (abs(speed) < 0.1 and abs(actor[LATERAL]) < 0.1):
-            go_on(actor[A_X], actor[A_Y], heading, 0.0, 0.0, 0.0, 0.0, 0.0, ghosts[used])
-            used = _keep(route, count, ego, ghosts, facts, used, a, 1.0, length, width, GOES_ON)
-            if walker and _faces_route(route, count, actor):
-                go_on(actor[A_X], actor[A_Y], heading, SET_OFF_MPS, 0.0, 0.0, 0.0, 0.3, ghosts[used])
-                used = _keep(route, count, ego, ghosts, facts, used, a, 0.2, length, width, SETS_OFF)
-            continue
-        gain = actor[ACCELERATION] if actor[ACCELERATION] < -0.5 else 0.0
-        if actor[ACCELERATION] > 0.3:
-            gain = min(actor[ACCELERATION], 2.0)
-        lane = int(actor[LANE])
-        s, r, along = locate_on(lanes, poses, lane, actor[A_X], actor[A_Y])
-        turn = fold(heading - along)
-        follows = abs(turn) < 0.6 and abs(r) < 0.75 * lanes[lane, LANE_WIDTH] and s > -5.0 and speed > 0.0
-        if walker or not follows:
-            bend = 0.0 if walker else actor[YAW_RATE]
-            go_on(
-                actor[A_X], actor[A_Y], heading, speed, actor[LATERAL], 0.0 if walker else gain, bend, 0.0,
-                ghosts[used],
-            )  # fmt: skip
-            used = _keep(route, count, ego, ghosts, facts, used, a, 1.0, length, width, GOES_ON)
-        else:
-            used = _vehicle(
-                lanes, poses, following, route, count, ego, actor, a, s, r, turn, gain, ghosts, facts, used
-            )
-    return used
-
-
-@jit
+@jit_inner
 def _sideways_goal(lanes, lane, r, sideways):  # type: ignore[no-untyped-def]
     """Return the offset that a sideways motion leads to: the next lane, its own centre, or straight off the road."""
     side = 1 if sideways > 0.0 else -1
@@ -230,33 +182,73 @@ def _sideways_goal(lanes, lane, r, sideways):  # type: ignore[no-untyped-def]
     return r + sideways
 
 
-@jit
-def _vehicle(  # type: ignore[no-untyped-def]
-    lanes, poses, following, route, count, ego, actor, a, s, r, turn, gain, ghosts, facts, used
-):
-    lane, speed, indicator = int(actor[LANE]), actor[A_SPEED], int(actor[INDICATOR])
-    sideways = speed * math.sin(turn)
-    goal, rate = r, 0.0
-    if abs(sideways) > 0.25:
-        goal, rate = _sideways_goal(lanes, lane, r, sideways), abs(sideways)
-    length, width = actor[A_LENGTH], actor[A_WIDTH]
-    branched = follow_lane(
-        lanes, poses, following, lane, s, r, rate, goal, -1.0, speed, gain, indicator, 0, ghosts[used]
-    )
-    beside = lane + indicator
-    announced = abs(indicator) == 1 and rate == 0.0 and lanes[lane, ROAD_FIRST] <= beside < lanes[lane, ROAD_END]
-    signals = abs(indicator) == 1
-    likely = 0.5 if announced else ((0.9 if signals else 0.7) if branched else 1.0)
-    used = _keep(route, count, ego, ghosts, facts, used, a, likely, length, width, GOES_ON)
-    if announced:
-        follow_lane(
-            lanes, poses, following, lane, s, r, LANE_CHANGE_MPS, indicator * lanes[lane, LANE_WIDTH], 0.3, speed,
-            gain, 0, 0, ghosts[used],
-        )  # fmt: skip
-        used = _keep(route, count, ego, ghosts, facts, used, a, 0.6, length, width, CHANGES_LANE)
-    elif branched:
-        follow_lane(
-            lanes, poses, following, lane, s, r, rate, goal, -1.0, speed, gain, indicator, 1, ghosts[used]
-        )
-        used = _keep(route, count, ego, ghosts, facts, used, a, 1.0 - likely, length, width, TURNS)
+@jit_inner
+def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts):  # type: ignore[no-untyped-def]
+    """Write hypotheses about all visible actors that could matter within the horizon; return their number.
+
+    ``ghosts`` float64 ``[GHOSTS, STEPS, TRACK]`` and ``facts`` float64 ``[GHOSTS, FACTS]`` are written. The ego is
+    entry 0 of ``actors`` and is skipped.
+    """
+    used, horizon = 0, (STEPS - 1) * STEP_S
+    for a in range(1, actors.shape[0]):
+        actor = actors[a]
+        if actor[SEEN] == 0.0 or used > GHOSTS - 3:
+            continue
+        dx, dy, speed = actor[A_X] - actors[0, A_X], actor[A_Y] - actors[0, A_Y], actor[A_SPEED]
+        reach = (ego[E_SPEED] + abs(speed) + 3.0) * horizon + 20.0
+        if dx * dx + dy * dy > reach * reach:
+            continue
+        walker = actor[SHAPE] == _PEDESTRIAN or actor[SHAPE] == _CYCLIST
+        stands = _FIRST_OBJECT <= actor[SHAPE] <= _LAST_OBJECT
+        stands = stands or (abs(speed) < 0.1 and abs(actor[LATERAL]) < 0.1)
+        gain = actor[ACCELERATION] if actor[ACCELERATION] < -0.5 else 0.0
+        if actor[ACCELERATION] > 0.3:
+            gain = min(actor[ACCELERATION], 2.0)
+        lane = int(actor[LANE])
+        s, r, along = locate_on(lanes, poses, lane, actor[A_X], actor[A_Y])
+        turn = fold(actor[A_HEADING] - along)
+        on_lane = abs(turn) < 0.6 and abs(r) < 0.75 * lanes[lane, LANE_WIDTH] and s > -5.0
+        follows = on_lane and not (stands or walker) and speed > 0.0
+        indicator = int(actor[INDICATOR])
+        sideways = speed * math.sin(turn)
+        goal, rate, beside = r, 0.0, lane + indicator
+        if follows and abs(sideways) > 0.25:
+            goal, rate = _sideways_goal(lanes, lane, r, sideways), abs(sideways)
+        signals = abs(indicator) == 1
+        announced = signals and rate == 0.0 and lanes[lane, ROAD_FIRST] <= beside < lanes[lane, ROAD_END]
+        branched = False
+        for hypothesis in range(2):
+            likely, kind = 1.0, GOES_ON
+            if follows:
+                start, rank, light = -1.0, hypothesis, indicator
+                if hypothesis == 1:
+                    if announced:
+                        goal, rate = indicator * lanes[lane, LANE_WIDTH], LANE_CHANGE_MPS
+                        start, rank, light, likely, kind = 0.3, 0, 0, 0.6, CHANGES_LANE
+                    elif branched:
+                        likely, kind = 0.1 if signals else 0.3, TURNS
+                    else:
+                        break
+                branches = follow_lane(
+                    lanes, poses, following, lane, s, r, rate, goal, start, speed, gain, light, rank, ghosts[used]
+                )
+                if hypothesis == 0:
+                    branched = branches
+                    likely = 0.5 if announced else ((0.9 if signals else 0.7) if branched else 1.0)
+            else:
+                v, wait, lateral = speed, 0.0, actor[LATERAL]
+                if stands:
+                    v, lateral = 0.0, 0.0
+                if hypothesis == 1:
+                    if not (stands and walker and _faces_route(route, count, actor)):
+                        break
+                    v, wait, likely, kind = SET_OFF_MPS, 0.3, 0.2, SETS_OFF
+                free = not (walker or stands)
+                go_on(
+                    actor[A_X], actor[A_Y], actor[A_HEADING], v, lateral, gain if free else 0.0,
+                    actor[YAW_RATE] if free else 0.0, wait, ghosts[used],
+                )  # fmt: skip
+            used = _keep(
+                route, count, ego, ghosts, facts, used, a, likely, actor[A_LENGTH], actor[A_WIDTH], kind
+            )
     return used

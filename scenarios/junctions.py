@@ -17,9 +17,11 @@ from highway_env.road.road import RoadNetwork
 
 from simdrive.scenarios.roads import URBAN_LIMIT_MPS, URBAN_WIDTH_M, Road
 from simdrive.sim.roads import compile_network
+from simdrive.sim.spec import LaneIndex
 from simdrive.types import Float
 
 ARM_M = 170.0
+_TURN_OVER_M = 4.0
 
 
 @dataclass(frozen=True)
@@ -95,34 +97,40 @@ def _add_arm(network: RoadNetwork, arm: int, lanes_each: int, half: float, width
 
 @dataclass(frozen=True)
 class Roundabout:
-    """A single-lane roundabout: ``("in{k}", "yield{k}")``, ``("yield{k}", "e{k}")``, ring pieces between the nodes
-    ``e{k}`` (traffic of arm k enters) and ``x{k}`` (leaves with heading k), ``("x{k}", "leave{k}")``,
-    ``("leave{k}", "out{k}")``. Traffic turns left around the island.
+    """A single-lane roundabout, driven to the left around its island.
+
+    Lanes: ``("in{k}", "yield{k}")``, a right bend to ``n{k}``, straight on to ``e{k}`` where traffic of arm k enters
+    the ring; ring pieces between the nodes ``e{k}`` and ``x{k}``, where traffic leaves with heading k, straight on to
+    ``o{k}``, a right bend to ``leave{k}``, and ``("leave{k}", "out{k}")``.
     """
 
     road: Road
     radius_m: float
     ring: tuple[str, ...]  # ring nodes in driving order, starting at e0
 
-    def path(self, enter: int, leave: int) -> tuple[tuple[str, str, int], ...]:
+    def path(self, enter: int, leave: int) -> tuple[LaneIndex, ...]:
         """Return the lanes from arm ``enter`` to the exit with heading ``leave``."""
-        lanes = [(f"in{enter}", f"yield{enter}", 0), (f"yield{enter}", f"e{enter}", 0)]
+        nodes = [f"in{enter}", f"yield{enter}", f"n{enter}", f"e{enter}"]
         at = self.ring.index(f"e{enter}")
         while self.ring[at] != f"x{leave}":
-            after = (at + 1) % len(self.ring)
-            lanes.append((self.ring[at], self.ring[after], 0))
-            at = after
-        return (*lanes, (f"x{leave}", f"leave{leave}", 0), (f"leave{leave}", f"out{leave}", 0))
+            at = (at + 1) % len(self.ring)
+            nodes.append(self.ring[at])
+        nodes += [f"o{leave}", f"leave{leave}", f"out{leave}"]
+        return tuple((start, end, 0) for start, end in zip(nodes, nodes[1:], strict=False))
 
 
 @functools.cache
-def roundabout(radius_m: float = 17.0, entry_m: float = 15.0, width_m: float = 4.0) -> Roundabout:
-    """Return a roundabout whose ring has its centre line at ``radius_m``; entries and exits bend at ``entry_m``."""
+def roundabout(radius_m: float = 20.0, entry_m: float = 15.0, width_m: float = 4.4) -> Roundabout:
+    """Return a roundabout whose ring has its centre line at ``radius_m``; entries and exits bend at ``entry_m``.
+
+    A short straight piece lies between each bend and the ring, so that a wheel can be turned over in between.
+    """
     network = RoadNetwork()
     y = 0.5 * width_m + 1.5  # room for a splitter island between the two directions
     reach = radius_m + entry_m
-    x = math.sqrt(reach**2 - (y + entry_m) ** 2)
-    touch = math.atan2(y + entry_m, -x)  # phase at which arm 0 meets the ring
+    x = math.sqrt(reach**2 + _TURN_OVER_M**2 - (y + entry_m) ** 2)
+    # Phase at which arm 0 meets the ring: from the centre of the bend, back by what the straight piece takes.
+    touch = math.atan2(y + entry_m, -x) - math.atan2(_TURN_OVER_M, reach)
     traits = {"width": width_m, "speed_limit": URBAN_LIMIT_MPS}
     phases = {f"e{k}": touch + k * math.pi / 2 for k in range(4)}
     phases |= {f"x{k}": math.pi - touch + k * math.pi / 2 for k in range(4)}
@@ -139,37 +147,46 @@ def roundabout(radius_m: float = 17.0, entry_m: float = 15.0, width_m: float = 4
             CircularLane([0.0, 0.0], radius_m, begin, begin - swept, False, line_types=lines, **traits),
         )  # fmt: skip
     for arm in range(4):
-        _add_access(network, arm, (x, y, entry_m, touch), traits)
+        _add_access(network, arm, _Access(x, y, entry_m, touch, radius_m), traits)
     return Roundabout(Road(compile_network(network), network, width_m), radius_m, ring)
 
 
-def _add_access(
-    network: RoadNetwork, arm: int, shape: tuple[float, float, float, float], traits: dict[str, float]
-) -> None:
-    x, y, radius, touch = shape
+@dataclass(frozen=True)
+class _Access:
+    """Arm 0 of a roundabout; the other arms are turned copies, exits mirrored ones."""
+
+    x_m: float  # the bend begins at (-x, y)
+    y_m: float
+    bend_m: float  # its radius
+    touch_rad: float  # phase where it meets the ring
+    ring_m: float
+
+
+def _add_access(network: RoadNetwork, arm: int, access: _Access, traits: dict[str, float]) -> None:
     turn, angle = _rotation(arm), arm * math.pi / 2
-    solid = LineType.CONTINUOUS_LINE
-    bend = math.pi / 2 - (math.pi - touch)  # from straight ahead to the direction of the ring
-    network.add_lane(
-        f"in{arm}", f"yield{arm}",
-        StraightLane(turn @ [-x - ARM_M, y], turn @ [-x, y], line_types=[solid, solid], priority=0, **traits),
-    )  # fmt: skip
+    solid, none = LineType.CONTINUOUS_LINE, LineType.NONE
+    x, y, radius = access.x_m, access.y_m, access.bend_m
+    bend = access.touch_rad - math.pi / 2  # from straight ahead to the direction of the ring
     start = angle - math.pi / 2
-    network.add_lane(
-        f"yield{arm}", f"e{arm}",
-        CircularLane(
-            turn @ [-x, y + radius], radius, start, start + bend, True, line_types=[LineType.NONE, solid],
-            priority=0, **traits,
-        ),
-    )  # fmt: skip
-    network.add_lane(
-        f"x{arm}", f"leave{arm}",
-        CircularLane(
-            turn @ [x, y + radius], radius, start - bend, start, True, line_types=[LineType.NONE, solid],
-            priority=1, **traits,
-        ),
-    )  # fmt: skip
-    network.add_lane(
-        f"leave{arm}", f"out{arm}",
-        StraightLane(turn @ [x, y], turn @ [x + ARM_M, y], line_types=[solid, solid], priority=1, **traits),
-    )  # fmt: skip
+
+    def straight(begin: Float, end: Float, lines: tuple[int, int], priority: int) -> AbstractLane:
+        return StraightLane(
+            turn @ begin, turn @ end, line_types=list(lines), priority=priority, **traits
+        )
+
+    def arc(center: list[float], begin: float, end: float, priority: int) -> AbstractLane:
+        return CircularLane(
+            turn @ center, radius, begin, end, True, line_types=[none, solid], priority=priority, **traits
+        )
+
+    touch = access.ring_m * np.array([math.cos(access.touch_rad), math.sin(access.touch_rad)])
+    before = touch - _TURN_OVER_M * np.array([math.sin(access.touch_rad), -math.cos(access.touch_rad)])
+    mirror = np.array([-1.0, 1.0])
+    far = np.array([ARM_M, 0.0])
+    left, right = np.array([-x, y]), np.array([x, y])
+    network.add_lane(f"in{arm}", f"yield{arm}", straight(left - far, left, (solid, solid), 0))
+    network.add_lane(f"yield{arm}", f"n{arm}", arc([-x, y + radius], start, start + bend, 0))
+    network.add_lane(f"n{arm}", f"e{arm}", straight(before, touch, (none, none), 0))
+    network.add_lane(f"x{arm}", f"o{arm}", straight(touch * mirror, before * mirror, (none, none), 1))
+    network.add_lane(f"o{arm}", f"leave{arm}", arc([x, y + radius], start - bend, start, 1))
+    network.add_lane(f"leave{arm}", f"out{arm}", straight(right, right + far, (solid, solid), 1))

@@ -14,14 +14,14 @@ from simdrive.scenarios.roads import RURAL_LIMIT_MPS, one_way
 from simdrive.scenarios.scenery import draw_light, pick
 from simdrive.scenarios.stage import Stage, ego_on
 from simdrive.scenarios.timing import shift_time_s
-from simdrive.scenarios.traffic import tail
+from simdrive.scenarios.traffic import flow, tail
 from simdrive.sim.spec import Action, LaneIndex, Trigger, WorldSpec
 from simdrive.sim.state import Shape
 
 _START_M = 110.0
 _TAPER_M = 26.0
 _CONES = 6
-_SLOWEST_MPS = 3.0
+_SLOWEST_MPS = 5.0
 
 
 class LaneDrop:
@@ -66,6 +66,8 @@ class LaneDrop:
         if not hazard:
             stage.event(who, Action.STOP, 2.6, trigger=Trigger.POSITION, threshold=max(stop_m, level))
         _roadworks(stage, rng, closed, cones_m, params["closed"])
+        far_m, pace = _START_M + speed * 4.0 + 30.0, speed * float(rng.uniform(1.0, 1.08))
+        flow(stage, rng, lane, (far_m, far_m + 90.0), pace, share=0.5)
         tail(stage, rng, lane, _START_M, speed)
         return stage.world(
             goal_m=max(speed * (wait + 8.0), cones_m - _START_M + 90.0), time_limit_s=30.0, lighting=draw_light(rng),
@@ -81,7 +83,7 @@ def _squeeze_in(stage: Stage, who: int, params: Mapping[str, Any], threshold: fl
         trigger=Trigger.EGO_TTC, threshold=threshold, after=ready,
     )  # fmt: skip
     if params["braking_mps2"] > 0.5:
-        end = max(_SLOWEST_MPS, speed - slower - 7.0)
+        end = max(_SLOWEST_MPS, speed - slower - 6.0)
         stage.event(who, Action.ACCELERATE, -params["braking_mps2"], rate=20.0, until=end, after=row, delay_s=0.6)
     stage.event(who, Action.SPEED, speed, rate=2.0, after=row, delay_s=4.5)
     return row

@@ -34,7 +34,7 @@ class RoundaboutEntry:
     tags = ("nhtsa:31", "bench2drive:EnterActorFlow", "bench2drive:InterurbanActorFlow", "euro_ncap:CCCscp")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(5.5, 8.5, "m/s"),
+        "ego_speed_mps": Range(5.0, 7.2, "m/s"),
         "other_speed_mps": Range(5.5, 10.0, "m/s"),
         "acceleration_mps2": Range(2.5, 4.5, "m/s2"),
         "offset_s": Range(-0.8, 0.9, "s"),  # ego front at the meeting point minus the other's middle
@@ -45,10 +45,10 @@ class RoundaboutEntry:
     def build(self, params: Mapping[str, Any], rng: np.random.Generator, hazard: bool) -> WorldSpec:
         """Return the world of one case."""
         speed, circulating = params["ego_speed_mps"], params["conflict"] == _CIRCULATING
-        scene = roundabout((16.0, 19.0)[int(rng.integers(2))])
-        far, onward = rng.random() < 0.4, rng.random() < 0.5
+        scene = roundabout((20.0, 23.0)[int(rng.integers(2))])
+        near, onward = rng.random() < 0.3, rng.random() < 0.5
         if circulating:  # past the ego's entry, and off at one of the next two exits
-            arm, node, leave, other_leave = 1, "e0", 3 if far else 0, 0 if onward else 1
+            arm, node, leave, other_leave = 1, "e0", 1 if near else 0, 0 if onward else 1
         else:  # the ego passes the entry of the other on its way straight on
             arm, node, leave, other_leave = 3, "e3", 0, 0 if onward else 3
         route, path = scene.path(0, leave), scene.path(arm, other_leave)
@@ -58,7 +58,7 @@ class RoundaboutEntry:
         drive_s = start_up_time_s(other_m - begin_m, params["other_speed_mps"], params["acceleration_mps2"])
         reach_s = max(drive_s + params["offset_s"], 0.2)
         wait = 3.3 + float(rng.uniform(0.0, 1.2))
-        start_m = ego_m - 2.3 - speed * (wait + reach_s)
+        start_m = min(ego_m - 2.3 - speed * (wait + reach_s), ARM_M - 12.0)  # never beyond the yield line
         stage = Stage(scene.road, ego_on(route[0], start_m, speed), route)
 
         who, row = stage.add(replace(other, s_m=begin_m)), -1
@@ -75,7 +75,7 @@ class RoundaboutEntry:
         return stage.world(
             goal_m=total - start_m + 25.0, time_limit_s=32.0, lighting=draw_light(rng),
             hazard=hazard, hazard_actors=(who,), hazard_row=row,
-            command=int(Command.STRAIGHT if leave == 0 else Command.LEFT),
+            command=int(Command.STRAIGHT if leave == 0 else Command.RIGHT),
         )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from simdrive.scenarios.parameters import Parameter, Range
 from simdrive.scenarios.roads import RURAL_LIMIT_MPS, one_way
 from simdrive.scenarios.scenery import draw_light
 from simdrive.scenarios.stage import Stage, ego_on
+from simdrive.scenarios.traffic import flow
+from simdrive.scenarios.traffic import tail as tail_behind
 from simdrive.sim.lighting import GLARE_BLINDS, GLARE_HALF_M
 from simdrive.sim.spec import Action, Trigger, WorldSpec
 
@@ -47,14 +49,21 @@ class TunnelQueue:
         stage = Stage(road, ego_on(lane, _START_M, speed), (lane,))
         wait, rest_s = _BEFORE_S + float(rng.uniform(0.0, 1.2)), float(rng.uniform(3.0, 4.5))
         exit_m = _START_M + speed * wait + blinded_m(glare)
-        # Without the hazard the same vehicles flow, so far ahead that nobody has to brake.
-        ahead_m, pace = (0.0, 0.0) if hazard else (1.5 * speed, speed)
+        standing = [rng.random() < 0.5 for _ in range(lanes)]  # without the hazard: other lanes only
         tail = -1
         for number in range(lanes):
+            stands = hazard or (standing[number] and number != own)
+            # What does not stand flows on, so far ahead that nobody has to brake for it.
+            ahead_m, pace = (0.0, 0.0) if stands else (1.5 * speed, speed)
             column = _column(stage, rng, number, exit_m + params["queue_m"] + ahead_m, pace)
             tail = column[0] if number == own else tail
-            if hazard:
+            if stands:
                 _move_on(stage, column, 0.9 * speed, rest_s)
+        for number in range(lanes):
+            if number != own:
+                near = (_START_M - 70.0, _START_M + 10.0)
+                flow(stage, rng, ("a", "b", number), near, 0.97 * speed, share=0.4)
+        tail_behind(stage, rng, lane, _START_M, speed)
         return stage.world(
             goal_m=exit_m - _START_M + params["queue_m"] + 60.0, time_limit_s=32.0,
             lighting=draw_light(rng, tunnel=(_ENTRY_M, exit_m), glare=glare),

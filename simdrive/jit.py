@@ -99,3 +99,8 @@ def jit_inline(function: Callable[P, R]) -> Callable[P, R]:
 def jit_inner(function: Callable[P, R]) -> Callable[P, R]:
     """Compile like ``jit`` for callers that are compiled themselves: no way in from Python, so far less to compile."""
     return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def jit_inner_inline(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like ``jit_inline`` for callers that are compiled themselves."""
+    return _compiled(function, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)

@@ -52,7 +52,7 @@ def _answers(batch: ObservationBatch, given: PlanBatch) -> list[Answer]:
     Raises:
         ValueError: if the batch does not have one row per observation.
     """
-    plans = np.asarray(given.plan, dtype=np.float64)
+    plans = np.array(given.plan, dtype=np.float64)  # a copy: the agent may use its own array again
     if plans.ndim != 3 or plans.shape[0] != len(batch) or plans.shape[2] != 5:
         raise ValueError(f"plans have shape {plans.shape}; needed: ({len(batch)}, P, 5)")
     usage = np.stack([given.usage.prompt, given.usage.image, given.usage.output], axis=1).astype(np.int64)
@@ -60,20 +60,19 @@ def _answers(batch: ObservationBatch, given: PlanBatch) -> list[Answer]:
     errors = given.error if given.error is not None else (None,) * len(batch)
     if not len(usage) == len(texts) == len(errors) == len(batch):
         raise ValueError(f"usage, text and error need {len(batch)} rows, like the observations")
-    wrong = plan_faults(plans, batch.ego[:, :2])
+    wrong = plan_faults(plans, batch.ego[:, :2]).tolist()
+    tokens = [(prompt, image, output) for prompt, image, output in usage.tolist()]
     return [
-        _answer(plans[row], errors[row], bool(wrong[row]), usage[row], texts[row])
-        for row in range(len(batch))
+        _answer(plans[row], errors[row], wrong[row], tokens[row], texts[row]) for row in range(len(batch))
     ]
 
 
-def _answer(plan: Float, error: str | None, wrong: bool, tokens: np.ndarray, text: str) -> Answer:
-    used = (int(tokens[0]), int(tokens[1]), int(tokens[2]))
+def _answer(plan: Float, error: str | None, wrong: bool, tokens: tuple[int, int, int], text: str) -> Answer:
     if error is not None:
-        return Answer(_STATUS.get(error, RequestStatus.INVALID), None, used, text)
+        return Answer(_STATUS.get(error, RequestStatus.INVALID), None, tokens, text)
     if wrong:
-        return Answer(RequestStatus.INVALID, None, used, text)
-    return Answer(RequestStatus.OK, _trimmed(plan), used, text)
+        return Answer(RequestStatus.INVALID, None, tokens, text)
+    return Answer(RequestStatus.OK, _trimmed(plan) if np.isnan(plan[-1, 0]) else plan, tokens, text)
 
 
 def plan_faults(plans: Float, ego_xy: Float) -> np.ndarray:

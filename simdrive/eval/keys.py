@@ -12,16 +12,14 @@ from simdrive.streams import digest
 from simdrive.types import Case
 
 # Whatever changes here may change what an episode file holds.
+_LOOP = (
+    "asking", "driving", "ending", "episode", "junctions", "observe", "pictures", "recorder", "reference", "requests",
+    "rollout",
+)  # fmt: skip
 SOURCES = (
-    "sim",
-    "scenarios",
-    "agents",
-    "latency",
-    "metrics",
-    "configs/metric",
-    "eval/rollout.py",
-    "geometry.py",
-)
+    "sim", "scenarios", "agents", "latency", "metrics", "configs/metric", "geometry.py", "streams.py",
+    *(f"eval/{name}.py" for name in _LOOP),
+)  # fmt: skip
 
 
 def _files(root: Path, entry: str) -> list[tuple[str, Path]]:

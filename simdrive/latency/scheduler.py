@@ -53,7 +53,9 @@ class Scheduler:
         self.requests: list[Request] = []
         self.current: Request | None = None
         self.dropped_frames = 0
-        self._mode, self._phase_us = mode, phase_us
+        self._pipelined, self._capacity = mode.pipelined, mode.capacity
+        self._period_us, self._publish_us, self._phase_us = mode.period_us, mode.publish_us, phase_us
+        self._queue, self._drop_newest = mode.name == "queue", mode.overflow == "drop_newest"
         self._now_us = 0
         self._arriving: deque[Request] = deque()
         self._waiting: deque[Request] = deque()
@@ -84,12 +86,14 @@ class Scheduler:
         if self._open is not None:
             raise RuntimeError("commit the request that poll returned before polling again")
         while True:
+            due_us = self.next_us
+            if due_us > now_us:
+                return None
+            self._now_us = due_us
             self._settle()
             self._open = self._start()
-            due_us = self.next_us
-            if self._open is not None or due_us > now_us:
+            if self._open is not None:
                 return self._open
-            self._now_us = due_us
 
     def commit(self, stages_us: Sequence[int], status: RequestStatus = RequestStatus.OK) -> None:
         """Set the stage times of the request that ``poll`` returned; a status other than OK gives no plan.
@@ -107,29 +111,26 @@ class Scheduler:
         request.stages_us, request.status = tuple(stages_us), status
         request.t_first_token_us = request.t_start_us + sum(stages_us[:_FIRST_TOKEN])
         request.t_finish_us = request.t_publish_us = request.t_start_us + total
-        if self._mode.publish_us:
-            instants = max(1, -(-total // self._mode.publish_us))
-            request.t_publish_us = request.t_start_us + instants * self._mode.publish_us
+        if self._publish_us:
+            instants = max(1, -(-total // self._publish_us))
+            request.t_publish_us = request.t_start_us + instants * self._publish_us
         self._busy_until_us = request.t_finish_us
         self._flying.append(request)
         self._open = None
 
     @property
     def next_us(self) -> int:
-        """The earliest time after the polled one at which something is due; ``NEVER`` if nothing is."""
-        due = NEVER
-        if self._arriving:
-            due = self._arriving[0].t_obs_us
+        """The earliest time from the polled one on at which something is due; ``NEVER`` if nothing is."""
+        due = self._arriving[0].t_obs_us if self._arriving else NEVER
         for request in self._flying:
-            due = min(due, request.t_publish_us)
-        if self._waiting:
-            due = min(due, self._next_start_us())
-        return due
+            if request.t_publish_us < due:
+                due = request.t_publish_us
+        return min(due, self._next_start_us()) if self._waiting else due
 
     def close(self, end_us: int) -> list[Request]:
         """End the episode; return its requests in the order of ``t_obs_us`` with what never came set to
         -1."""
-        unstarted = list(self._waiting) if self._mode.name == "queue" else []
+        unstarted = list(self._waiting) if self._queue else []
         for request in self._flying:
             if request.t_finish_us > end_us:
                 request.t_finish_us = -1
@@ -149,31 +150,28 @@ class Scheduler:
             if request.status is RequestStatus.OK and newer:
                 self.current = request
         while self._arriving and self._arriving[0].t_obs_us <= now:
-            self._enqueue(self._arriving.popleft())
+            self._waiting.append(self._arriving.popleft())
+            if not self._pipelined and len(self._waiting) > self._capacity:
+                self._overflow()
 
-    def _enqueue(self, request: Request) -> None:
-        self._waiting.append(request)
-        queue = self._mode.name == "queue"
-        if self._mode.pipelined or len(self._waiting) <= self._mode.capacity or (queue and self._can_start()):
+    def _overflow(self) -> None:
+        """Drop a frame; a queue whose job ends at this very moment has room for one more."""
+        if self._queue and self._next_start_us() == self._now_us:
             return
-        drop_newest = queue and self._mode.overflow == "drop_newest"
-        dropped = self._waiting.pop() if drop_newest else self._waiting.popleft()
+        dropped = self._waiting.pop() if self._queue and self._drop_newest else self._waiting.popleft()
         self.dropped_frames += 1
-        if queue:
+        if self._queue:
             dropped.status = RequestStatus.DROPPED
             self.requests.append(dropped)
 
     def _next_start_us(self) -> int:
         """The earliest instant from now on at which a waiting frame may start."""
-        earliest = self._now_us if self._mode.pipelined else max(self._now_us, self._busy_until_us)
-        period = self._mode.period_us
-        return earliest + (self._phase_us - earliest) % period if period else earliest
-
-    def _can_start(self) -> bool:
-        return self._next_start_us() == self._now_us
+        now = self._now_us
+        earliest = now if self._pipelined or self._busy_until_us < now else self._busy_until_us
+        return earliest + (self._phase_us - earliest) % self._period_us if self._period_us else earliest
 
     def _start(self) -> Request | None:
-        if not self._waiting or not self._can_start():
+        if not self._waiting or self._next_start_us() != self._now_us:
             return None
         request = self._waiting.popleft()
         request.index, request.t_start_us = self._started, self._now_us

@@ -159,13 +159,17 @@ def _ways(
             roads, *_lane_range(roads, map_id[w]), *shared, int(polygons[w]), int(polygons[w + 1]),
             stacked[w], int(counts[w]), widths[w],
         )  # fmt: skip
+    left, right, same_left, same_right = (np.ascontiguousarray(widths[:, column]) for column in range(4))
     return Ways(
-        stacked,
-        counts,
-        *(np.ascontiguousarray(widths[:, column]) for column in range(4)),
+        route=stacked,
+        route_count=counts,
+        lane_left_m=left,
+        lane_right_m=right,
+        same_left_m=same_left,
+        same_right_m=same_right,
         polygons=np.stack([polygons[:-1], polygons[1:]], axis=1),
         actor_count=np.array([1 + len(spec.actors) for spec in specs], np.int32),
-        by_lanes=np.isin(places.traits.behaviour, _BY_LANES).any(axis=1),
+        by_lanes=np.array([np.isin(row, _BY_LANES).any() for row in places.traits.behaviour]),
     )
 
 

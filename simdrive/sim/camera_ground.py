@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from simdrive.jit import jit, jit_inline
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_actors import COS_HEADING, HEIGHT, INSIDE, LENGTH, SIN_HEADING, WIDTH, X, Y
@@ -61,7 +63,7 @@ def _draw_quads(
             geo[corner, 0], geo[corner, 1], geo[corner, 2] = to_camera(
                 frame, quads[quad, corner, 0], quads[quad, corner, 1], 0.0
             )
-        material = int(materials[quad])
+        material = np.int64(materials[quad])
         if emit(draw, cursor, frame, geo, QUAD, material) and material == MARK:
             _thicken(draw, cursor)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -93,7 +94,7 @@ def _row(road: RoadMap, lane: tuple[str, str, int], who: str) -> int:
 
 
 def _check_joints(road: RoadMap, rows: Sequence[int], who: str) -> None:
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         tables = (road.tables.lane_geometry, road.tables.points)
         end = table_position(*tables, before, float(road.tables.lane_length[before]), 0.0)
         gap = math.dist(end, table_position(*tables, after, 0.0, 0.0))

@@ -189,7 +189,8 @@ def _check(body: Any, road: Road, is_object: bool) -> None:
         reference, names = BicycleVehicle, _TYRES
     for name in names:
         if getattr(body, name) != getattr(reference, name):
-            raise UnsupportedError(f"{name} of {kind.__qualname__} is {getattr(body, name)}, built in is {getattr(reference, name)}")
+            built_in = getattr(reference, name)
+            raise UnsupportedError(f"{name} of {kind.__qualname__} is {getattr(body, name)}, built in is {built_in}")
     if isinstance(body, LinearVehicle) and len(body.ACCELERATION_PARAMETERS) != 3:
         raise UnsupportedError(f"ACCELERATION_PARAMETERS needs 3 entries, got {body.ACCELERATION_PARAMETERS}")
     if body.lane is not road.network.get_lane(body.lane_index):

@@ -176,7 +176,7 @@ def _take_over(
 ) -> None:  # fmt: skip
     """Let a row that has just fired act on its actor (its rows of the frame, of ``motion`` and of ``charge``)."""
     action, scripted = event[ACTION], codes[KIND] == _SCRIPTED
-    if action == _APPEAR or action == _VANISH:
+    if action in (_APPEAR, _VANISH):
         codes[PRESENT] = 1 if action == _APPEAR else 0
     elif action == _INDICATOR:
         indicator[event[ACTOR]] = int(magnitude)

@@ -237,7 +237,7 @@ def command_worlds(
                 lanes, points, fused, roads.road_codes, roads.road_next, numbers, whole, routes.road[b],
                 routes.lane_id[b], actor, roads.map_road_start[place],
             )  # fmt: skip
-        if action == LANE_LEFT or action == LANE_RIGHT:
+        if action in (LANE_LEFT, LANE_RIGHT):
             target, step = whole[actor, TARGET_LANE], -1 if action == LANE_LEFT else 1
             x, y = numbers[actor, X], numbers[actor, Y]
             whole[actor, TARGET_LANE] = lane_beside(lanes, points, fused, target, step, x, y)

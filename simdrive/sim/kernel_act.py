@@ -3,7 +3,7 @@
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_inner, jit_inner_inline
 from simdrive.sim.arithmetic import clip
 from simdrive.sim.kernel_frame import (
     ACC_MAX,
@@ -41,7 +41,7 @@ from simdrive.sim.state import Behaviour, Float, Int, Whole, Words
 _CONTROLLED, _LINEAR = int(Behaviour.CONTROLLED), int(Behaviour.LINEAR)
 
 
-@jit
+@jit_inner
 def switch_road(
     lanes: Float,
     points: Float,
@@ -68,7 +68,7 @@ def switch_road(
     return next_lane(lanes, points, fused, road_codes, road_next, lane, x, y, road, wanted, first_road)
 
 
-@jit
+@jit_inner
 def _keeps_target(
     lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, i: int
 ) -> bool:
@@ -86,7 +86,7 @@ def _keeps_target(
     return True
 
 
-@jit_inline
+@jit_inner_inline
 def control_to_target(
     lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, r: Float, i: int
 ) -> None:
@@ -106,7 +106,7 @@ def control_to_target(
         numbers[i, ACCELERATION] = SPEED_GAIN * (numbers[i, TARGET_SPEED] - speed)
 
 
-@jit_inline
+@jit_inner_inline
 def follow(
     lanes: Float,
     points: Float,
@@ -126,7 +126,7 @@ def follow(
     return acceleration(lanes, points, fused, numbers, whole, s, i, i, front)
 
 
-@jit_inline
+@jit_inner_inline
 def after_end(
     lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, i: int
 ) -> bool:
@@ -136,7 +136,7 @@ def after_end(
     return along > lanes[lane, LANE_LENGTH] - VEHICLE_LENGTH_M / 2
 
 
-@jit_inline
+@jit_inner_inline
 def act(
     lanes: Float,
     points: Float,

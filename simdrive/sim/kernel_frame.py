@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit
+from simdrive.jit import jit_inner
 from simdrive.sim.state import Actors, Behaviour, Extras, Float, Routes, Scratch, Traits, Whole
 
 # Columns of the table of numbers. WANTED: divisor of the IDM's speed ratio, m/s. SPEED_GAP: target minus speed.
@@ -29,7 +29,7 @@ _KINEMATIC, _BICYCLE = int(Behaviour.KINEMATIC), int(Behaviour.BICYCLE)
 _CONTROLLED, _IDM, _LINEAR = int(Behaviour.CONTROLLED), int(Behaviour.IDM), int(Behaviour.LINEAR)
 
 
-@jit
+@jit_inner
 def load_state(b: int, first_lane: int, actors: Actors, numbers: Float, whole: Whole) -> None:
     """Copy the state of world ``b`` into a frame."""
     x, y, heading, speed, steering = actors.x, actors.y, actors.heading, actors.speed, actors.steering
@@ -50,7 +50,7 @@ def load_state(b: int, first_lane: int, actors: Actors, numbers: Float, whole: W
         whole[i, LANE], whole[i, TARGET_LANE] = lane[b, i] - first_lane, target_lane[b, i] - first_lane
 
 
-@jit
+@jit_inner
 def store_state(b: int, first_lane: int, numbers: Float, whole: Whole, actors: Actors) -> None:
     """Copy a frame back into the state of world ``b``."""
     x, y, heading, speed, steering = actors.x, actors.y, actors.heading, actors.speed, actors.steering
@@ -71,7 +71,7 @@ def store_state(b: int, first_lane: int, numbers: Float, whole: Whole, actors: A
         lane[b, i], target_lane[b, i] = whole[i, LANE] + first_lane, whole[i, TARGET_LANE] + first_lane
 
 
-@jit
+@jit_inner
 def load_sizes(b: int, traits: Traits, numbers: Float, whole: Whole) -> None:
     """Copy what actors are: kind, size, limits, what they collide with."""
     kinds, is_object, solid, collidable = traits.behaviour, traits.is_object, traits.solid, traits.collidable
@@ -80,13 +80,13 @@ def load_sizes(b: int, traits: Traits, numbers: Float, whole: Whole) -> None:
     for i in range(kinds.shape[1]):
         kind = kinds[b, i]
         whole[i, KIND], whole[i, OBJECT] = kind, is_object[b, i]
-        whole[i, HAS_TARGET] = kind == _CONTROLLED or kind == _IDM or kind == _LINEAR
+        whole[i, HAS_TARGET] = kind in (_CONTROLLED, _IDM, _LINEAR)
         whole[i, SOLID], whole[i, COLLIDABLE], whole[i, CHECKS] = solid[b, i], collidable[b, i], checks[b, i]
         numbers[i, LENGTH], numbers[i, WIDTH], numbers[i, DIAGONAL] = length[b, i], width[b, i], diagonal[b, i]
         numbers[i, MAX_SPEED], numbers[i, MIN_SPEED] = max_speed[b, i], min_speed[b, i]
 
 
-@jit
+@jit_inner
 def load_drivers(b: int, traits: Traits, numbers: Float, whole: Whole) -> None:
     """Copy the driver parameters."""
     acc_max, comfort, braking = traits.acc_max, traits.comfort_acc_max, traits.comfort_acc_min
@@ -107,7 +107,7 @@ def load_drivers(b: int, traits: Traits, numbers: Float, whole: Whole) -> None:
         whole[i, CHANGES_LANE] = changes[b, i]
 
 
-@jit
+@jit_inner
 def load_extras(b: int, routes: Routes, extras: Extras, numbers: Float, whole: Whole) -> None:
     """Copy route bookkeeping and the parameters of rarer drivers."""
     owner, entries = routes.owner, routes.entries
@@ -121,7 +121,7 @@ def load_extras(b: int, routes: Routes, extras: Extras, numbers: Float, whole: W
             numbers[i, GAIN_SPEED + k] = linear[b, i, k]
 
 
-@jit
+@jit_inner
 def load_courses(b: int, scratch: Scratch, numbers: Float) -> None:
     """Copy the cosines and sines of the headings."""
     cos_heading, sin_heading = scratch.cos_heading, scratch.sin_heading
@@ -129,7 +129,7 @@ def load_courses(b: int, scratch: Scratch, numbers: Float) -> None:
         numbers[i, COS], numbers[i, SIN] = cos_heading[b, i], sin_heading[b, i]
 
 
-@jit
+@jit_inner
 def store_courses(b: int, numbers: Float, scratch: Scratch) -> None:
     """Copy the cosines and sines of the headings back."""
     cos_heading, sin_heading = scratch.cos_heading, scratch.sin_heading
@@ -137,7 +137,7 @@ def store_courses(b: int, numbers: Float, scratch: Scratch) -> None:
         cos_heading[b, i], sin_heading[b, i] = numbers[i, COS], numbers[i, SIN]
 
 
-@jit
+@jit_inner
 def store_yielding(b: int, whole: Whole, extras: Extras) -> None:
     """Copy back who yields."""
     yielding, timer = extras.yielding, extras.yield_timer
@@ -145,7 +145,7 @@ def store_yielding(b: int, whole: Whole, extras: Extras) -> None:
         yielding[b, i], timer[b, i] = whole[i, YIELDING] != 0, whole[i, YIELD_TIMER]
 
 
-@jit
+@jit_inner
 def empty_frame(actor_count: int) -> tuple[Float, Whole]:
     """Return the two tables of a frame, not filled."""
     return np.empty((actor_count, NUMBERS)), np.empty((actor_count, WHOLE_NUMBERS), np.int64)

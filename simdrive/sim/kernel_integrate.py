@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_inner, jit_inner_inline
 from simdrive.sim.arithmetic import clip
 from simdrive.sim.kernel_bicycle import MAX_YAW_RATE, bicycle_step
 from simdrive.sim.kernel_frame import (
@@ -36,7 +36,7 @@ _OBSTACLE, _LANDMARK, _SCRIPTED = int(Behaviour.OBSTACLE), int(Behaviour.LANDMAR
 _IDM, _LINEAR, _BICYCLE = int(Behaviour.IDM), int(Behaviour.LINEAR), int(Behaviour.BICYCLE)
 
 
-@jit_inline
+@jit_inner_inline
 def limited(acceleration: float, speed: float, low: float, high: float) -> float:
     """Return the acceleration that keeps a speed outside its range from growing further, m/s2."""
     if speed > high:
@@ -46,7 +46,7 @@ def limited(acceleration: float, speed: float, low: float, high: float) -> float
     return acceleration
 
 
-@jit_inline
+@jit_inner_inline
 def _course(
     heading: float, angle: float, cos_heading: float, sin_heading: float
 ) -> tuple[float, float, float]:
@@ -57,7 +57,7 @@ def _course(
     return math.cos(heading + slip), math.sin(heading + slip), math.sin(slip)
 
 
-@jit
+@jit_inner
 def _move_bicycle(row: Float, dt: float) -> None:
     """Move a vehicle with tyre slip; impacts are not applied, as in highway-env."""
     angle = clip(row[STEERING], -math.pi / 2, math.pi / 2)
@@ -69,14 +69,14 @@ def _move_bicycle(row: Float, dt: float) -> None:
     row[SPEED], row[LATERAL_SPEED], row[YAW_RATE] = speed, lateral, yaw_rate
 
 
-@jit_inline
+@jit_inner_inline
 def integrate(dt: float, numbers: Float, whole: Whole) -> None:
     """Move every present stock vehicle of a frame: limits, position, pending impact, heading, speed, in this order."""
     for i in range(numbers.shape[0]):
         kind = whole[i, KIND]
-        if not whole[i, PRESENT] or kind == _SCRIPTED or kind == _OBSTACLE or kind == _LANDMARK:
+        if not whole[i, PRESENT] or kind in (_SCRIPTED, _OBSTACLE, _LANDMARK):
             continue
-        if kind == _IDM or kind == _LINEAR:
+        if kind in (_IDM, _LINEAR):
             numbers[i, TIMER] += dt
         speed, heading = numbers[i, SPEED], numbers[i, HEADING]
         if whole[i, CRASHED]:

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit_inline
+from simdrive.jit import jit_inner_inline
 from simdrive.sim.arithmetic import bit, wrap_to_pi
 from simdrive.sim.kernel_frame import COS, HEADING, LANE, PRESENT, SIN, X, Y
 from simdrive.sim.kernel_frame import KIND as ACTOR_KIND
@@ -40,7 +40,7 @@ _OBSTACLE, _LANDMARK = int(Behaviour.OBSTACLE), int(Behaviour.LANDMARK)
 _SINE_SLACK_M = 1e-6  # far above the rounding of a sine offset, so that pruning stays exact
 
 
-@jit_inline
+@jit_inner_inline
 def _coordinates_within(
     lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float, reach: float
 ) -> tuple[float, float]:
@@ -61,7 +61,7 @@ def _coordinates_within(
     return s, r
 
 
-@jit_inline
+@jit_inner_inline
 def _locate_actor(
     lanes: Float,
     points: Float,
@@ -99,7 +99,7 @@ def _locate_actor(
     return best
 
 
-@jit_inline
+@jit_inner_inline
 def locate(
     update_lanes: bool,
     lanes: Float,

@@ -6,7 +6,7 @@ Kesting, Treiber, Helbing: General lane-changing model MOBIL for car-following m
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_inner, jit_inner_inline
 from simdrive.sim.kernel_frame import LANE, MAX_BRAKING, MIN_GAIN, POLITENESS, SPEED, X, Y
 from simdrive.sim.kernel_idm import acceleration
 from simdrive.sim.kernel_neighbours import front_of, lane_s, rear_of
@@ -14,12 +14,12 @@ from simdrive.sim.lanes import LANE_ID, ROAD_FIRST, ROAD_LAST, table_local, tabl
 from simdrive.sim.state import Float, Int, Whole, Words
 
 
-@jit_inline
+@jit_inner_inline
 def _sign(value: int) -> int:
     return (value > 0) - (value < 0)
 
 
-@jit
+@jit_inner
 def _acceleration(
     lanes: Float,
     points: Float,
@@ -35,7 +35,7 @@ def _acceleration(
     return acceleration(lanes, points, fused, numbers, whole, s, decider, ego, front)
 
 
-@jit
+@jit_inner
 def _mobil(
     lanes: Float,
     points: Float,
@@ -77,7 +77,7 @@ def _mobil(
     return not gain < numbers[i, MIN_GAIN]
 
 
-@jit
+@jit_inner
 def decide_change(
     lanes: Float,
     points: Float,

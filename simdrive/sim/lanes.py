@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_inline, jit_inner, jit_inner_inline
 from simdrive.sim.arithmetic import dot2, norm2, wrap_to_pi
 from simdrive.sim.state import Float, RoadTables
 
@@ -36,7 +36,7 @@ NEIGHBOUR_MARGIN_M = 1.0  # Road.neighbour_vehicles: margin of on_lane
 _QUARTER_TURN = math.pi / 2
 
 
-@jit_inline
+@jit_inner_inline
 def table_straight(lanes: Float, fused: bool, lane: int, x: float, y: float) -> tuple[float, float]:
     """Return (s, r) relative to the axis of a straight or sine lane."""
     dx, dy = x - lanes[lane, 0], y - lanes[lane, 1]
@@ -44,19 +44,19 @@ def table_straight(lanes: Float, fused: bool, lane: int, x: float, y: float) -> 
     return s, dot2(fused, dx, dy, lanes[lane, 4], lanes[lane, 5])
 
 
-@jit_inline
+@jit_inner_inline
 def table_sine_offset(lanes: Float, lane: int, s: float) -> float:
     """Return the lateral offset of a sine lane from its axis, m."""
     return lanes[lane, 7] * math.sin(lanes[lane, 8] * s + lanes[lane, 9])
 
 
-@jit_inline
+@jit_inner_inline
 def table_circular_r(lanes: Float, fused: bool, lane: int, x: float, y: float) -> float:
     """Return r alone: it needs no arc tangent."""
     return lanes[lane, 4] * (lanes[lane, 2] - norm2(fused, x - lanes[lane, 0], y - lanes[lane, 1]))
 
 
-@jit_inline
+@jit_inner_inline
 def table_circular_s(lanes: Float, lane: int, x: float, y: float) -> float:
     """Return s alone, wrapped around the start phase."""
     start = lanes[lane, 3]
@@ -65,7 +65,7 @@ def table_circular_s(lanes: Float, lane: int, x: float, y: float) -> float:
     return lanes[lane, 4] * (phase - start) * lanes[lane, 2]
 
 
-@jit
+@jit_inner
 def table_poly(
     lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float
 ) -> tuple[float, float]:
@@ -80,7 +80,7 @@ def table_poly(
         row -= 1
 
 
-@jit
+@jit_inner
 def table_poly_heading(lanes: Float, points: Float, lane: int, s: float) -> float:
     """Return the heading of the segment of a poly lane that holds ``s``, rad."""
     first = int(lanes[lane, POINT_START])
@@ -91,7 +91,7 @@ def table_poly_heading(lanes: Float, points: Float, lane: int, s: float) -> floa
     return points[last, 5]
 
 
-@jit
+@jit_inner
 def _poly_curve(lanes: Float, points: Float, lane: int, s: float) -> tuple[float, float]:
     """Return the point of the curve at ``s``: linear between knots, extrapolated beyond the ends."""
     low = int(lanes[lane, POINT_START]) + int(lanes[lane, 0])
@@ -107,7 +107,7 @@ def _poly_curve(lanes: Float, points: Float, lane: int, s: float) -> tuple[float
     return x + dx * past, y + dy * past
 
 
-@jit_inline
+@jit_inner_inline
 def table_local(
     lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float
 ) -> tuple[float, float]:
@@ -123,7 +123,7 @@ def table_local(
     return s, r
 
 
-@jit_inline
+@jit_inner_inline
 def table_heading(lanes: Float, points: Float, lane: int, s: float) -> float:
     """Return the heading of the lane at ``s``, rad, not wrapped."""
     kind = lanes[lane, KIND]
@@ -138,7 +138,7 @@ def table_heading(lanes: Float, points: Float, lane: int, s: float) -> float:
     return lanes[lane, 6]
 
 
-@jit
+@jit_inner
 def table_position(
     lanes: Float, points: Float, lane: int, s: float, r: float
 ) -> tuple[float, float]:
@@ -159,14 +159,14 @@ def table_position(
     return x, lanes[lane, 1] + s * lanes[lane, 3] + r * lanes[lane, 5]
 
 
-@jit
+@jit_inner
 def _poly_width(lanes: Float, points: Float, lane: int, s: float) -> float:
     samples = int(lanes[lane, 2])
     row = 0 if s < 0.0 else (samples - 1 if s > samples - 1 else int(s))
     return points[int(lanes[lane, POINT_START]) + int(lanes[lane, 0]) + int(lanes[lane, 1]) + row, 0]
 
 
-@jit_inline
+@jit_inner_inline
 def table_width(lanes: Float, points: Float, lane: int, s: float) -> float:
     """Return the width of the lane at ``s``, m; only poly lanes with borders vary."""
     if lanes[lane, KIND] == POLY and lanes[lane, 2] > 0.0:
@@ -180,7 +180,7 @@ def base_distance(s: float, r: float, length: float) -> float:
     return abs(r) + max(s - length, 0.0) + max(0.0 - s, 0.0)
 
 
-@jit_inline
+@jit_inner_inline
 def table_distance(
     lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float
 ) -> float:
@@ -189,7 +189,7 @@ def table_distance(
     return base_distance(s, r, lanes[lane, LENGTH])
 
 
-@jit_inline
+@jit_inner_inline
 def table_on_lane(
     lanes: Float, points: Float, lane: int, s: float, r: float, margin_m: float
 ) -> bool:
@@ -198,7 +198,7 @@ def table_on_lane(
     return inside and abs(r) <= table_width(lanes, points, lane, s) / 2 + margin_m
 
 
-@jit_inline
+@jit_inner_inline
 def table_reachable(lanes: Float, points: Float, lane: int, s: float, r: float) -> bool:
     """Tell whether a vehicle at (s, r) may change onto the lane."""
     if lanes[lane, FORBIDDEN] != 0.0 or not 0 <= s < lanes[lane, LENGTH] + VEHICLE_LENGTH_M:
@@ -206,7 +206,7 @@ def table_reachable(lanes: Float, points: Float, lane: int, s: float, r: float) 
     return abs(r) <= 2 * table_width(lanes, points, lane, s)
 
 
-@jit
+@jit_inner
 def table_closest(
     lanes: Float, points: Float, fused: bool, begin: int, end: int, x: float, y: float, heading: float
 ) -> int:

@@ -207,7 +207,7 @@ def _join_offsets(columns: list[Any]) -> list[Any]:
 
 
 def _links(row: int, lane_id: int, road_starts: Any, following: list[int], leading: list[int]) -> list[int]:
-    """Return lane rows in highway-env's search order: the lane, next roads' lanes, then ``-1 - lane`` of previous ones'."""
+    """Return lane rows in highway-env's search order: itself, next ones, then ``-1 - lane`` for previous ones."""
 
     def neighbour(road: int) -> int:
         count = road_starts[road + 1] - road_starts[road]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def build_route(
     if not lanes:
         raise ParameterError("ego_route is empty; give at least the lane that the ego starts on")
     rows = [road_map.row(lane) for lane in lanes]
-    for before, after in zip(lanes, lanes[1:], strict=False):
+    for before, after in pairwise(lanes):
         if before[1] != after[0]:
             raise ParameterError(
                 f"ego_route: lane {after} does not start at node {before[1]!r} where lane {before} ends"
@@ -66,7 +67,7 @@ def _lateral_profile(tables: RoadTables, rows: Sequence[int]) -> tuple[list[Floa
     """Return for every lane of the route its sample positions s and the lateral offset of the route there."""
     samples = [_positions(float(tables.lane_length[row])) for row in rows]
     offsets = [np.zeros_like(s) for s in samples]
-    for i, (row, after) in enumerate(zip(rows, rows[1:], strict=False)):
+    for i, (row, after) in enumerate(pairwise(rows)):
         ahead = _end_offset(tables, row, after)
         back = _start_offset(tables, row, after)
         if max(abs(ahead), abs(back)) < 0.02:

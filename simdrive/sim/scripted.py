@@ -29,9 +29,9 @@ from simdrive.sim.kernel_frame import (
     TARGET_SPEED,
     TIME,
     WIDTH,
+    YAW_RATE,
     X,
     Y,
-    YAW_RATE,
 )
 from simdrive.sim.lanes import KIND as LANE_KIND
 from simdrive.sim.lanes import LENGTH as LANE_LENGTH
@@ -94,6 +94,8 @@ def lane_pose(lanes: Float, points: Float, lane: int, along: float, r: float) ->
     heading = table_heading(lanes, points, lane, inside)
     x, y = table_position(lanes, points, lane, inside, r)
     past = along - inside
+    if past == 0.0:
+        return x, y, heading
     return x + past * math.cos(heading), y + past * math.sin(heading), heading
 
 
@@ -271,6 +273,10 @@ def move_scripted(
             _drift(numbers[v], whole[v], dt)
             continue
         me, go, rolls = numbers[v], motion[v], wheeled(shape[v])
+        at_rest = go[PATH_SPEED] == 0.0 and go[PATH_LATERAL] == 0.0 and not reactive[v]
+        if at_rest and charge[v, _LONGITUDINAL] < 0 and charge[v, _LATERAL] < 0:
+            me[ACCELERATION], me[YAW_RATE], go[USED_ACCELERATION], brake_light[v] = 0.0, 0.0, 0.0, False
+            continue
         distance, acceleration, held = _along(me, go, event_numbers, event_codes, charge[v], reactive[v], dt)
         if _across(me, go, event_numbers, event_codes, charge[v], rolls, dt):
             indicator[v] = 0

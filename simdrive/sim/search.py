@@ -104,11 +104,12 @@ def _search_chunk(specs: Sequence[WorldSpec], limits: TrackerLimits, frequency_h
     ]
 
 
-def sight(worlds: Worlds, light: Float) -> Bool:
-    """Return the line of sight ``[B, V]`` of all worlds at present; ``light`` from ``lighting.light_rows``."""
+def sight(worlds: Worlds, rows: Long, light: Float) -> Bool:
+    """Return the line of sight ``[N, V]`` of the worlds ``rows`` [N]; ``light`` [B] from ``lighting.light_rows``."""
     state, traits = worlds.actors, worlds.traits
+    columns = (state.x, state.y, state.heading, traits.length, traits.width, traits.height)
     return line_of_sight(
-        state.present, traits.shape, state.x, state.y, state.heading, traits.length, traits.width, traits.height, light
+        state.present[rows], traits.shape[rows], *(column[rows] for column in columns), light=light[rows]
     )
 
 
@@ -132,7 +133,7 @@ def drive_to_hazard(worlds: Worlds, limits: TrackerLimits) -> Long:
         watch = active & worlds.hazard_on
         if watch.any():
             rows = np.flatnonzero(watch)
-            hit = (sight(worlds.select(rows), light[rows]) & hazards[rows]).any(axis=1)
+            hit = (sight(worlds, rows, light) & hazards[rows]).any(axis=1)
             hazard_us[rows[hit]] = worlds.t_us[rows[hit]]
             active[rows[hit]] = False
         renew = worlds.t_us - follower.t_obs_us >= _RENEW_US

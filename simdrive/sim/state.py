@@ -191,7 +191,7 @@ class Scratch(NamedTuple):
 
 def snapshot(actors: Actors) -> Actors:
     """Return an independent copy of the mutable state."""
-    return Actors(*(array.copy() for array in actors))
+    return Actors._make(array.copy() for array in actors)
 
 
 def restore(actors: Actors, saved: Actors) -> None:

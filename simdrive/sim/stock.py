@@ -12,6 +12,7 @@ from highway_env.road.road import Road
 from simdrive.errors import ControlError, ParameterError
 from simdrive.sim.compile import StockBatch, compile_roads
 from simdrive.sim.kernel import command_worlds, locate_worlds, step_stock
+from simdrive.sim.roads import LaneIndex
 from simdrive.sim.state import Actors, restore, snapshot
 
 
@@ -29,6 +30,12 @@ class StockWorlds:
     def actors(self) -> Actors:
         """The live state arrays, ``[worlds, actors]``; after writing positions or headings call ``refresh``."""
         return self.batch.actors
+
+    def lane_names(self, world: int) -> dict[int, LaneIndex]:
+        """Return highway-env's lane index of every lane row of a world's map."""
+        place = int(self.batch.info.map_id[world])
+        first = int(self.batch.roads.map_lane_start[place])
+        return {first + row: name for row, name in enumerate(self.batch.maps[place].lane_index)}
 
     def step(self, sub_steps: int, dt_s: float) -> None:
         """Advance every world by ``sub_steps`` times ``Road.act`` and ``Road.step(dt_s)``.

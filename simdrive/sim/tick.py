@@ -81,6 +81,7 @@ from simdrive.sim.state import (
     Small,
     Traits,
     Whole,
+    Words,
     WorldInfo,
 )
 
@@ -95,6 +96,14 @@ def ego_acceleration(wanted: float, speed: float, dt: float) -> tuple[float, boo
     if speed >= 0.0 and wanted < 0.0 and speed + wanted * dt <= 0.0:
         return -speed / dt, True
     return wanted, False
+
+
+@jit_inner
+def _locate(
+    lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, r: Float, members: Words
+) -> None:
+    # One compiled body for both callers below.
+    locate(True, lanes, points, fused, numbers, whole, s, r, members)
 
 
 @jit_inner
@@ -212,7 +221,7 @@ def step_worlds(
             )  # fmt: skip
             if by_lanes:
                 if changed:
-                    locate(True, lanes, points, fused, numbers, whole, s, r, members)
+                    _locate(lanes, points, fused, numbers, whole, s, r, members)
                 prepare(numbers, whole, lanes)
                 act(
                     lanes, points, fused, links, road_codes, road_next, first_road, connected, routes.road[w],
@@ -231,7 +240,7 @@ def step_worlds(
             if stops:
                 numbers[0, SPEED] = 0.0
             if by_lanes or tick == ticks - 1:
-                locate(True, lanes, points, fused, numbers, whole, s, r, members)
+                _locate(lanes, points, fused, numbers, whole, s, r, members)
             else:
                 for v in range(count):
                     heading = numbers[v, HEADING]

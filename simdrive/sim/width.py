@@ -22,9 +22,9 @@ def _same_way(roads: RoadTables, lane_begin: int, lane_end: int, x: float, y: fl
         s, r = table_local(lanes, points, fused, lane, x, y)
         if not -_SEAM_M <= s <= lanes[lane, LENGTH] + _SEAM_M:
             continue
-        if abs(r) <= 0.5 * table_width(lanes, points, lane, s) + _SEAM_M:
-            if math.cos(table_heading(lanes, points, lane, s) - heading) > 0.5:
-                return True
+        beside = abs(r) > 0.5 * table_width(lanes, points, lane, s) + _SEAM_M
+        if not beside and math.cos(table_heading(lanes, points, lane, s) - heading) > 0.5:
+            return True
     return False
 
 

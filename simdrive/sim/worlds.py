@@ -225,8 +225,7 @@ class Worlds:
     @property
     def others_crashed(self) -> Bool:
         """``[B]`` actors other than the ego have crashed into each other."""
-        crashed: Bool = self._batch.actors.crashed[:, 1:].any(axis=1)
-        return crashed
+        return np.asarray(self._batch.actors.crashed[:, 1:].any(axis=1))
 
     # --- hazard ----------------------------------------------------------------------------------------------
 
