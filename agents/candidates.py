@@ -94,7 +94,14 @@ def _demand(s, v, k, until_s, ego, driver, tracks, fact):  # type: ignore[no-unt
         gap, speed = fact[M_FROM] - WALL_M - front, min(track[ALONG], 0.0)
         if (gap < -1.0 and bumper < 0.0) or fact[M_TO] < s - 0.5 * ego[E_LENGTH]:
             return FREE_M  # already in its way: standing there would be worse
-    return idm_acceleration(v, 1e3, max(gap, 0.1), speed, driver)
+    wish = idm_acceleration(v, 1e3, max(gap, 0.1), speed, driver)
+    # The IDM brakes harder than it must when somebody appears close ahead: no more than a margin above the need.
+    closing, room = v - speed, max(gap - 1.0, 0.3)
+    need = closing * closing / (2.0 * room) if closing > 0.0 else 0.0
+    fall = (tracks[k, SPEED] - tracks[k + 1, SPEED]) / STEP_S if k < STEPS - 1 else 0.0
+    if fact[M_ALONG] > 0.0 and fall > 0.5:
+        need = max(need, v * v / (2.0 * (room + speed * speed / (2.0 * fall))))
+    return max(wish, -max(1.0 + 1.35 * need, 2.0))
 
 
 @jit_inner

@@ -31,14 +31,14 @@ PLAN_ROWS = 26  # 5 s in steps of STEP_S
 PREVIOUS_R, PREVIOUS_S = 0, 1  # per slot: offset chosen last, time of that choice, s
 
 CALM_JERK, HARD_JERK = 6.0, 25.0
-CALM_BRAKING, HARD_BRAKING = 3.5, 8.0
+HARD_BRAKING = 8.0
 GOOD_ENOUGH = 1.5  # what calm driving in lane may cost above a free road before anything else is looked at
 SMALL_SHIFT, LANE_CHANGE, ONCOMING = 0.4, 4.0, 7.0  # what leaving the lane centre costs
 STAY = 1.0  # what keeping to the offset chosen last is worth
 DANGER = 0.05 * CONTACT
 CALM_LATERAL, HARD_LATERAL = 1.5, 5.0
 ALL_S = 7.0  # later than anybody can come into the path
-HEED = (ALL_S, 3.6, 2.1, 0.7)  # who comes into the path before these times is yielded to
+HEED = (ALL_S, ALL_S, 3.6, 2.1, 0.7)  # who comes into the path before these times is yielded to
 ACCELERATIONS = (-8.0, -5.5, -3.0, -1.5, 0.0, 2.5)
 SHIFTS = (-0.5, 0.5, -1.0, 1.0, -1.8, 1.8)
 
@@ -59,20 +59,20 @@ def _speeds(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Try the ways to choose the speed on the path to ``r1``; write the best to ``kept`` and return its cost.
 
-    Calm: follow and yield, heeding everybody who will come into the path, or fewer and fewer of them. Hard: the
-    same with all the braking there is, then constant accelerations.
+    Follow and yield, heeding everybody who will come into the path, smoothly or at once, or fewer and fewer of
+    them; where contact threatens (``hard``) constant accelerations too.
     """
     length = shift_length(ego[E_R], ego[E_SLOPE], r1, ego[E_SPEED], HARD_LATERAL if hard else CALM_LATERAL)
     meetings(ego, r1, length, ghosts, facts, used)
     heeded = ALL_S
     for number in range(len(HEED) + (len(ACCELERATIONS) if hard else 0)):
-        mode, value, until_s, jerk = FOLLOW, CALM_BRAKING, 0.0, CALM_JERK
-        if hard:
-            value, jerk = HARD_BRAKING, HARD_JERK
+        mode, value, until_s, jerk = FOLLOW, HARD_BRAKING, 0.0, CALM_JERK
+        if hard or number == 1:
+            jerk = HARD_JERK
         if number < len(HEED):
             until_s = HEED[number]
             # Heeding fewer makes no difference unless somebody is left out by it.
-            if number > 0 and not _comes_in(facts, used, until_s, heeded):
+            if number > 1 and not _comes_in(facts, used, until_s, heeded):
                 continue
             heeded = until_s
         else:

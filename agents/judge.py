@@ -24,6 +24,7 @@ from simdrive.agents.predict import (
     SPEED,
     STEP_S,
     STEPS,
+    UNTIL,
     WIDTH,
     R,
     S,
@@ -78,7 +79,7 @@ def _pair(candidate, k, x, y, heading, ego, track, fact):  # type: ignore[no-unt
     closing = v - track[ALONG]
     # The gap that a second and a half of closing, or crossing, could use up.
     outlook = 1.0 + 1.8 * abs(closing) + PASSING_S * track[SPEED]
-    if abs(along) > reach + outlook or abs(across) > sides + SOFT_SIDE_M + PASSING_S * track[SPEED] + 0.3:
+    if abs(along) > reach + outlook or abs(across) > sides + SOFT_SIDE_M + PASSING_S * track[SPEED] + 1.5:
         return False, 0.0
     hit, near = contact(x, y, heading, ego[E_LENGTH], ego[E_WIDTH], v, track, fact[LENGTH], fact[WIDTH])
     if hit:
@@ -95,9 +96,13 @@ def _pair(candidate, k, x, y, heading, ego, track, fact):  # type: ignore[no-unt
     if clear < 0.1 and along < 0.0 and closing < -0.5 and gap / -closing < 1.8:
         short = (1.8 - gap / -closing) / 1.8  # cutting in before somebody faster
         cost += 12.0 * short * short
-    if clear < SOFT_SIDE_M and gap < 1.0 and v > 1.0:
-        near_side = (SOFT_SIDE_M - max(clear, 0.0)) / SOFT_SIDE_M
-        cost += 1.5 * near_side * near_side * min(v / 10.0, 2.0)
+    if gap < 1.0 and v > 1.0:
+        # Who moves sideways may do so faster or slower than predicted.
+        rate = abs(track[SPEED] * math.sin(track[HEADING] - heading)) if track[SPEED] > 0.5 else 0.0
+        soft = SOFT_SIDE_M + min(rate, 1.5)
+        if clear < soft:
+            near_side = (soft - max(clear, 0.0)) / soft
+            cost += (1.5 + 12.0 * min(rate, 1.5)) * near_side * near_side * min(v / 10.0, 2.0)
     return False, cost
 
 
@@ -181,7 +186,7 @@ def judge(  # type: ignore[no-untyped-def]
         for entry in range(found):
             g = active[entry]
             likely = facts[g, LIKELY]
-            if likely < 0.45:
+            if likely < 0.45 or k >= facts[g, UNTIL]:
                 continue
             hit, close = _pair(candidate, k, x, y, heading, ego, ghosts[g, k], facts[g])
             cost += STEP_S * close * likely * fade

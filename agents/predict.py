@@ -16,8 +16,11 @@ from simdrive.agents.lanemap import NEXT_COUNT, ROAD_END, ROAD_FIRST, locate_on,
 from simdrive.agents.lanemap import WIDTH as LANE_WIDTH
 from simdrive.agents.scene import (
     ACCELERATION,
+    E_LENGTH,
+    E_R,
     E_S,
     E_SPEED,
+    E_WIDTH,
     INDICATOR,
     LANE,
     LATERAL,
@@ -46,7 +49,8 @@ TRACK = 9
 # columns of a ghost's facts; the meeting columns belong to the path looked at last (simdrive.agents.candidates)
 ACTOR, LIKELY, LENGTH, WIDTH, KIND, R_MIN, R_MAX, S_MIN, S_MAX = range(9)
 M_IN, M_OUT, M_FROM, M_TO, M_ALONG = range(9, 14)
-FACTS = 14
+UNTIL = 14  # step up to which contact with it is the ego's business
+FACTS = 15
 # kinds of a hypothesis
 GOES_ON, TURNS, CHANGES_LANE, SETS_OFF = range(4)
 
@@ -54,6 +58,7 @@ _PEDESTRIAN, _CYCLIST = int(Shape.PEDESTRIAN), int(Shape.CYCLIST)
 _FIRST_OBJECT, _LAST_OBJECT = int(Shape.DEBRIS), int(Shape.BUILDING)
 LANE_CHANGE_MPS = 1.1  # lateral speed of an announced lane change
 SET_OFF_MPS = 1.5  # walking speed of somebody who may step out
+REAR_REACTS_S = 3.0  # after that a faster car behind has adapted its speed
 NEAR_M = 8.0  # ghosts that stay farther than this from the route do not matter
 
 
@@ -157,6 +162,11 @@ def _keep(route, count, ego, ghosts, facts, used, actor, likely, length, width, 
         fact[R_MAX] = max(fact[R_MAX], track[k, R] + track[k, SIDE])
         fact[S_MIN] = min(fact[S_MIN], track[k, S] - track[k, HALF])
         fact[S_MAX] = max(fact[S_MAX], track[k, S] + track[k, HALF])
+    fact[UNTIL] = STEPS
+    if track[0, S] + track[0, HALF] < ego[E_S] - 0.5 * ego[E_LENGTH] and track[0, ALONG] > 0.5:
+        # Who follows in the same lane keeps its own distance; beside, it reacts to a car in front of it.
+        same_lane = abs(track[0, R] - ego[E_R]) < track[0, SIDE] + 0.5 * ego[E_WIDTH]
+        fact[UNTIL] = 0 if same_lane else round(REAR_REACTS_S / STEP_S)
     beside = fact[R_MIN] > NEAR_M or fact[R_MAX] < -NEAR_M
     behind = fact[S_MAX] < ego[E_S] - 5.0
     ahead = fact[S_MIN] > ego[E_S] + 8.0 * ego[E_SPEED] + 30.0

@@ -132,9 +132,12 @@ def walkers(
     stage: Stage, rng: Generator, lane: LaneIndex, span: Span, r_m: float, most: int, *, against: bool = False
 ) -> None:
     """Let up to ``most`` people walk along a pavement ``r_m`` to the right of a lane, forwards or backwards."""
-    for _ in range(int(rng.integers(0, most + 1))):
-        s, speed = float(rng.uniform(*span)), float(rng.uniform(0.6, 1.4))
-        offset = r_m + float(rng.uniform(-0.5, 0.5))
+    count = int(rng.integers(0, most + 1))
+    room = (span[1] - span[0]) / max(count, 1)
+    for number in range(count):
+        s = span[0] + (number + float(rng.uniform(0.1, 0.9))) * room
+        speed = float(rng.uniform(0.6, 1.4))
+        offset = r_m + (0.6 if against else -0.6) + float(rng.uniform(-0.15, 0.15))  # each keeps to the right
         if against:  # paths along lanes lead forwards only
             x, y, heading = stage.road.pose(lane, s, offset)
             stage.add(anywhere(rng, "walker", Shape.PEDESTRIAN, (x, y, heading + math.pi), speed))

@@ -104,3 +104,21 @@ def jit_inner(function: Callable[P, R]) -> Callable[P, R]:
 def jit_inner_inline(function: Callable[P, R]) -> Callable[P, R]:
     """Compile like ``jit_inline`` for callers that are compiled themselves."""
     return _compiled(function, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def jit_bare(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like ``jit`` without reference counts: for kernels that neither allocate nor return arrays.
+
+    Counting is an atomic operation per array argument and call; without it small functions cost a third.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def jit_bare_inner(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like ``jit_bare`` for callers that are compiled themselves."""
+    return _compiled(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def jit_bare_inline(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like ``jit_bare_inner``, and paste the body into every caller."""
+    return _compiled(function, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)

@@ -26,6 +26,7 @@ def compose_config(primary: str, words: Sequence[str]) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
 
     _check_words(primary, words)
+    names, words = _split_names(primary, words)
     with initialize_config_module(config_module="simdrive.configs", version_base="1.3"):
         try:
             config = OmegaConf.to_container(compose(primary, overrides=list(words)), resolve=True)
@@ -33,7 +34,20 @@ def compose_config(primary: str, words: Sequence[str]) -> dict[str, Any]:
             raise _friendly(primary, words, error) from error
     if not isinstance(config, dict):
         raise ParameterError(f"configuration {primary!r} is not a mapping")
-    return {str(key): value for key, value in config.items()}
+    return {str(key): value for key, value in config.items()} | names
+
+
+def _split_names(primary: str, words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Take out words such as ``suite=smoke``: names of entries that are looked up later, each composed by itself.
+
+    Hydra would take them for choices of the config group of the same name.
+    """
+    import yaml
+
+    plain = set(config_groups()) - set(_default_groups(primary))
+    names = {word.partition("=")[0]: word.partition("=")[2] for word in words if word.partition("=")[0] in plain}
+    rest = [word for word in words if word.partition("=")[0] not in plain]
+    return {key: yaml.safe_load(text) for key, text in names.items()}, rest
 
 
 def chosen(group: str, words: Sequence[str], default: str) -> str:
@@ -52,24 +66,30 @@ def _check_words(primary: str, words: Sequence[str]) -> None:
         top = key.lstrip("+~").split("@")[0].split(".")[0].split("/")[0]
         if not key.startswith(("+", "~")) and top not in _top_keys(primary):
             raise UnknownNameError(f"option of 'simdrive {primary}'", top, _top_keys(primary))
-        if key in config_groups() and not word.startswith(("+", "~")):
-            _check_choice(key, word.partition("=")[2])
-
-
-def _check_choice(group: str, choice: str) -> None:
-    if group in ("latency",) and choice not in config_names(group):
-        raise UnknownNameError(group, choice, config_names(group))
+        choice = word.partition("=")[2]
+        if key in _default_groups(primary) and choice not in config_names(key):
+            raise UnknownNameError(key, choice, config_names(key))
 
 
 def _top_keys(primary: str) -> tuple[str, ...]:
     """Keys of the primary config, groups of its defaults list included."""
+    keys = [key for key in _primary(primary) if key != "defaults"]
+    return tuple(sorted([*keys, *_default_groups(primary)]))
+
+
+def _default_groups(primary: str) -> list[str]:
+    """Groups of the defaults list of a primary config: these are choices that Hydra makes."""
+    entries = _primary(primary).get("defaults", [])
+    return [str(name) for entry in entries if isinstance(entry, dict) for name in entry]
+
+
+def _primary(primary: str) -> dict[str, Any]:
     import yaml
 
     from simdrive.build import CONFIG_ROOT
 
-    raw = yaml.safe_load((CONFIG_ROOT / f"{primary}.yaml").read_text(encoding="utf-8"))
-    groups = [str(name) for entry in raw.get("defaults", []) if isinstance(entry, dict) for name in entry]
-    return tuple(sorted([key for key in raw if key != "defaults"] + groups))
+    raw: dict[str, Any] = yaml.safe_load((CONFIG_ROOT / f"{primary}.yaml").read_text(encoding="utf-8"))
+    return raw
 
 
 def _friendly(primary: str, words: Sequence[str], error: Exception) -> ParameterError | UnknownNameError:

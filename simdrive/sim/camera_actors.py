@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_bare_inline, jit_bare_inner
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_light import (
     AIR,
@@ -56,7 +56,7 @@ _BUILDING_WITH_WINDOWS_M = 4.5
 _BUILDING = li._BUILDING
 
 
-@jit
+@jit_bare_inner
 def draw_actors(
     actors: Float,
     foot: Float,
@@ -132,7 +132,7 @@ def draw_actors(
                         _emit_paint(actors, number, paint, face, size, paints, frame, draw, cursor, table, geo)
 
 
-@jit_inline
+@jit_bare_inline
 def _block_corners(
     actors: Float, number: int, foot: Float, row: int, blocks: Float, block: int, frame: Float, geo: Float
 ) -> None:
@@ -156,7 +156,7 @@ def _block_corners(
             geo[place, 2] = level * sin_pitch + up * cos_pitch
 
 
-@jit_inline
+@jit_bare_inline
 def _facing(geo: Float, face: int) -> float:
     """Return a number > 0 if a face looks at the camera: its first three corners turn right-up as seen from it."""
     a, b, c = _FACES[face, 0], _FACES[face, 1], _FACES[face, 2]
@@ -167,7 +167,7 @@ def _facing(geo: Float, face: int) -> float:
     return volume * _FACING[face]
 
 
-@jit_inline
+@jit_bare_inline
 def _face_corners(
     geo: Float, face: int, across_from: float, across_to: float, up_from: float, up_to: float
 ) -> int:
@@ -185,7 +185,7 @@ def _face_corners(
     return QUAD
 
 
-@jit
+@jit_bare_inner
 def _disc(geo: Float, face: int, across: float, up: float, across_radius: float, up_radius: float) -> int:
     """Write an octagon in fractions of an upright face; returns its number of corners."""
     a, b, d = _FACES[face, 0], _FACES[face, 1], _FACES[face, 3]
@@ -201,7 +201,7 @@ def _disc(geo: Float, face: int, across: float, up: float, across_radius: float,
     return _EIGHT
 
 
-@jit_inline
+@jit_bare_inline
 def _emit_paint(
     actors: Float,
     number: int,
@@ -222,57 +222,56 @@ def _emit_paint(
         dark = 1.0 if paint == _BODY else 0.55
         red, green, blue = actors[number, RED] * dark, actors[number, GREEN] * dark, actors[number, BLUE] * dark
     elif paint >= LAMPS_FROM:
-        red, green, blue, state = _lamp(actors, number, paint, red, green, blue, frame)
+        signal = actors[number, SIGNAL_LEFT if paint == _SIGNAL_LEFT else SIGNAL_RIGHT] * actors[number, BLINK]
+        blink, lit = actors[number, BLINK] > 0.0, frame[LAMPS_ON] > 0.0
+        state, red, green, blue = _lamp(paint, red, green, blue, actors[number, BRAKING] > 0.0, signal > 0.0, blink, lit)
     entry = cursor[1]
-    if state == _HIDDEN or entry >= table.shape[0] or not emit(draw, cursor, frame, geo, size, entry):
-        return
-    clear = actors[number, CLEAR]
-    if state == _GLOWING:
-        _grow(draw, cursor, frame[PIXELS])
-        clear = math.sqrt(clear)  # lamps pierce thick air better
-    else:
-        level = actors[number, FACE_LEVEL + face] * actors[number, LEVEL] + actors[number, BEAM_LEVEL]
-        red, green, blue = red * level * frame[TINT], green * level * frame[TINT + 1], blue * level * frame[TINT + 2]
-    air = (1.0 - clear) * frame[OPEN_LEVEL]
-    red, green, blue = red * clear + frame[AIR] * air, green * clear + frame[AIR + 1] * air, blue * clear + frame[AIR + 2] * air
-    table[entry] = pack_colour(red, green, blue, int(actors[number, LABEL]))
-    cursor[1] = entry + 1
+    if state != _HIDDEN and entry < table.shape[0] and emit(draw, cursor, frame, geo, size, entry):
+        clear = actors[number, CLEAR]
+        if state == _GLOWING:
+            _grow(draw, cursor, frame[PIXELS])
+            clear = math.sqrt(clear)  # lamps pierce thick air better
+        else:
+            level = actors[number, FACE_LEVEL + face] * actors[number, LEVEL] + actors[number, BEAM_LEVEL]
+            red, green, blue = red * level * frame[TINT], green * level * frame[TINT + 1], blue * level * frame[TINT + 2]
+        air = (1.0 - clear) * frame[OPEN_LEVEL]
+        red, green, blue = red * clear + frame[AIR] * air, green * clear + frame[AIR + 1] * air, blue * clear + frame[AIR + 2] * air
+        table[entry] = pack_colour(red, green, blue, int(actors[number, LABEL]))
+        cursor[1] = entry + 1
 
 
-@jit_inline
+@jit_bare_inline
 def _lamp(
-    actors: Float, number: int, paint: int, red: float, green: float, blue: float, frame: Float
-) -> tuple[float, float, float, int]:
-    """Return colour and state of a lamp."""
-    lit = frame[LAMPS_ON] > 0.0
-    braking = actors[number, BRAKING] > 0.0
+    paint: int, red: float, green: float, blue: float, braking: bool, signal: bool, blink: bool, lit: bool
+) -> tuple[int, float, float, float]:
+    """Return state and colour of a lamp whose unlit colour is given."""
+    state = _SURFACE
     if paint <= _BRAKE_HIGH:
         if braking:
-            return 255.0, 38.0, 26.0, _GLOWING
-        if paint == _BRAKE_HIGH:
-            return red, green, blue, _HIDDEN
-        return (168.0, 14.0, 14.0, _GLOWING) if lit else (red, green, blue, _SURFACE)
-    blink = actors[number, BLINK] > 0.0
-    if paint <= _SIGNAL_RIGHT:
-        on = actors[number, SIGNAL_LEFT if paint == _SIGNAL_LEFT else SIGNAL_RIGHT] > 0.0
-        return 255.0, 168.0, 12.0, _GLOWING if on and blink else _HIDDEN
-    if paint == _HEADLAMP:
-        return (255.0, 252.0, 226.0, _GLOWING) if lit else (red, green, blue, _SURFACE)
-    return (70.0, 130.0, 255.0, _GLOWING) if blink else (red, green, blue, _SURFACE)
+            state, red, green, blue = _GLOWING, 255.0, 38.0, 26.0
+        elif paint == _BRAKE_HIGH:
+            state = _HIDDEN
+        elif lit:
+            state, red, green, blue = _GLOWING, 168.0, 14.0, 14.0
+    elif paint <= _SIGNAL_RIGHT:
+        state, red, green, blue = _GLOWING if signal else _HIDDEN, 255.0, 168.0, 12.0
+    elif paint == _HEADLAMP:
+        if lit:
+            state, red, green, blue = _GLOWING, 255.0, 252.0, 226.0
+    elif blink:
+        state, red, green, blue = _GLOWING, 70.0, 130.0, 255.0
+    return state, red, green, blue
 
 
-@jit
+@jit_bare_inner
 def _grow(draw: Float, cursor: Long, pixels: float) -> None:
     """Enlarge the last polygon about its centre: a lit lamp outshines its glass and stays at least a pixel.
 
     Args:
         pixels: sub-pixels per pixel.
     """
-    place = cursor[0] - 1
-    if place >= draw.shape[0]:
-        return
-    low_x = low_y = math.inf
-    high_x = high_y = -math.inf
+    place = min(cursor[0], draw.shape[0]) - 1
+    low_x, high_x, low_y, high_y = math.inf, -math.inf, math.inf, -math.inf
     size = int(draw[place, SIZE])
     for k in range(size):
         low_x, high_x = min(low_x, draw[place, 2 * k]), max(high_x, draw[place, 2 * k])
@@ -286,7 +285,7 @@ def _grow(draw: Float, cursor: Long, pixels: float) -> None:
         draw[place, 2 * k + 1] = middle_y + (draw[place, 2 * k + 1] - middle_y) * scale_y
 
 
-@jit_inline
+@jit_bare_inline
 def shade_actor(actors: Float, number: int, foot: Float, row: int, ego_cosine: float, frame: Float) -> None:
     """Fill the shading columns of one actor: light per face, haze, headlamps, size in pixels.
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_bare_inline, jit_bare_inner
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_light import EYE_INSIDE, SUN_X, SUN_Y, SUN_Z
 from simdrive.sim.camera_tunnel import TUNNEL_HEIGHT_M
@@ -25,7 +25,7 @@ LOW_SUN_RAD = math.radians(16.0)
 _DEEPEST_VEIL = 0.02
 
 
-@jit
+@jit_bare_inner
 def apply_effects(picture: Picture, light: Float, frame: Float, t_us: int, camera: int, fade: Float) -> None:
     """Apply glare and rain to one picture ``[H, W, 3]`` in place.
 
@@ -43,7 +43,7 @@ def apply_effects(picture: Picture, light: Float, frame: Float, t_us: int, camer
         _rain(picture, light[li.RAIN], t_us, camera)
 
 
-@jit
+@jit_bare_inner
 def _exit_glare(picture: Picture, light: Float, frame: Float, side: int, fade: Float) -> None:
     """Veil the opening at one end of the tunnel and, ever less, what is around it."""
     portal = light[li.TUNNEL_START] if side == 0 else light[li.TUNNEL_END]
@@ -68,7 +68,7 @@ def _exit_glare(picture: Picture, light: Float, frame: Float, side: int, fade: F
     _add_light(picture, strength, 255.0, 252.0, 244.0, fade)
 
 
-@jit
+@jit_bare_inner
 def _sun_glare(picture: Picture, light: Float, frame: Float, fade: Float) -> None:
     """Draw a low sun: a core that washes everything out and a wide veil."""
     far = 1000.0
@@ -92,7 +92,7 @@ def _sun_glare(picture: Picture, light: Float, frame: Float, fade: Float) -> Non
         _add_light(picture, strength * (1.0 if ring == 0 else 0.72), 255.0, 244.0, 214.0, fade)
 
 
-@jit
+@jit_bare_inner
 def _fade(begin: float, end: float, spread: float, fade: Float) -> None:
     """Write 1 between two pixels and a Gaussian outside; products of two such rows fade round."""
     for place in range(fade.shape[0]):
@@ -100,7 +100,7 @@ def _fade(begin: float, end: float, spread: float, fade: Float) -> None:
         fade[place] = math.exp(-0.5 * outside * outside)
 
 
-@jit
+@jit_bare_inner
 def _add_light(picture: Picture, strength: float, red: float, green: float, blue: float, fade: Float) -> None:
     """Blend the picture towards a colour by ``strength`` times the two fades."""
     for y in range(picture.shape[0]):
@@ -114,7 +114,7 @@ def _add_light(picture: Picture, strength: float, red: float, green: float, blue
             picture[y, x, 2] = np.uint8(picture[y, x, 2] + (blue - picture[y, x, 2]) * share + 0.5)
 
 
-@jit_inline
+@jit_bare_inline
 def _hash(state: int) -> int:
     """Return a well mixed 64-bit word (SplitMix64 finaliser, Steele et al. 2014)."""
     z = np.uint64(state) * np.uint64(0x9E3779B97F4A7C15)
@@ -123,7 +123,7 @@ def _hash(state: int) -> int:
     return z ^ (z >> np.uint64(31))
 
 
-@jit
+@jit_bare_inner
 def _rain(picture: Picture, rain: float, t_us: int, camera: int) -> None:
     """Draw falling streaks; time stamp and camera decide where."""
     height, width = picture.shape[0], picture.shape[1]

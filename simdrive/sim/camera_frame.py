@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_bare, jit_bare_inline, jit_bare_inner
 from simdrive.sim import camera_actors as ca
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_actors import draw_actors
@@ -89,6 +89,9 @@ class Scratch(NamedTuple):
     waits: Int
     before: Bool
     geo: Float
+    found: Ids  # labels of the sub-pixels of a pixel
+    no_words: Words  # stand-ins where no labels are wanted
+    no_labels: Ids
 
 
 def make_scratch(height: int, width: int, actors: int, polygons: int) -> Scratch:
@@ -110,10 +113,13 @@ def make_scratch(height: int, width: int, actors: int, polygons: int) -> Scratch
         waits=np.zeros(actors, np.int32),
         before=np.zeros((actors, actors), np.bool_),
         geo=np.zeros((18, 3)),
+        found=np.zeros(64, np.uint16),
+        no_words=np.zeros(0, np.uint64),
+        no_labels=np.zeros((0, 0), np.uint16),
     )
 
 
-@jit
+@jit_bare_inner
 def build_draw_list(
     scenes: SceneTables,
     state: StateArrays,
@@ -167,7 +173,7 @@ def build_draw_list(
         begin = end
 
 
-@jit
+@jit_bare_inner
 def _collect(state: StateArrays, row: int, work: Scratch) -> int:
     """Place footprints and appearance of the actors in view; returns how many there are."""
     frame, light = work.frame, state.light[row]
@@ -217,7 +223,7 @@ def _collect(state: StateArrays, row: int, work: Scratch) -> int:
     return count
 
 
-@jit_inline
+@jit_bare_inline
 def _nearest(
     eye_x: float, eye_y: float, x: float, y: float, heading: float, length: float, width: float
 ) -> tuple[float, float]:
@@ -229,7 +235,7 @@ def _nearest(
     return x + along * cos - across * sin, y + along * sin + across * cos
 
 
-@jit
+@jit_bare_inner
 def fill_frame(work: Scratch) -> None:
     """Rasterise the draw list into ``work.ids``."""
     horizon = horizon_row(work.frame, work.ids.shape[0])
@@ -237,7 +243,7 @@ def fill_frame(work: Scratch) -> None:
     fill_polygons(work.draw, 0, min(work.cursor[0], work.draw.shape[0]), work.ids, work.sides, work.touched)
 
 
-@jit
+@jit_bare
 def render_rows(
     scenes: SceneTables,
     state: StateArrays,
@@ -262,8 +268,6 @@ def render_rows(
     most = 0
     with_labels = labels.shape[0] > 0
     factor = work.ids.shape[0] // rgb.shape[2]
-    words = np.empty(0, np.uint64)
-    none = np.empty((0, 0), np.uint16)
     for camera in range(cameras.shape[0]):
         work.last[VIEW_COLUMNS] = math.nan
         for row in range(state.present.shape[0]):
@@ -273,11 +277,11 @@ def render_rows(
             picture = rgb[row, camera]
             if factor == 1 and picture.shape[1] % 4 == 0:
                 pixels = picture.reshape(-1).view(np.uint32)
-                tags = labels[row, camera].reshape(-1).view(np.uint64) if with_labels else words
+                tags = labels[row, camera].reshape(-1).view(np.uint64) if with_labels else work.no_words
                 resolve_packed(work.ids, work.table, work.touched, pixels, tags)
             else:
                 resolve_average(
-                    work.ids, work.table, factor, picture, labels[row, camera] if with_labels else none
+                    work.ids, work.table, factor, picture, labels[row, camera] if with_labels else work.no_labels, work.found
                 )
             light = state.light[row]
             if light[li.RAIN] > 0.0 or work.frame[EYE_INSIDE] > 0.0 or light[li.SUN_ELEVATION] < 0.3:

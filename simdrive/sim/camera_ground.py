@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_bare_inline, jit_bare_inner
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_actors import COS_HEADING, HEIGHT, INSIDE, LENGTH, SIN_HEADING, WIDTH, X, Y
-from simdrive.sim.camera_light import BEAM, HAS_TUNNEL, MARK, MARK_LEVELS, SHOULDER, SUN_X, SUN_Y, SUN_Z
-from simdrive.sim.camera_view import EGO_HEADING, EYE_X, EYE_Y, circle_in_view, emit, to_camera
+from simdrive.sim.camera_light import BEAM, HAS_TUNNEL, MARK, SHOULDER, SUN_X, SUN_Y, SUN_Z
+from simdrive.sim.camera_view import EGO_HEADING, EYE_X, EYE_Y, append, circle_in_view, emit, to_camera
 from simdrive.sim.raster import CODE, QUAD, SIZE, TINT_SHADOW, TINT_ZONE, ZERO
 from simdrive.sim.scene import MARK_LAYER, SceneTables
 from simdrive.sim.state import Float, Int
@@ -23,7 +23,7 @@ _HIDDEN_CONTRAST = 5.5  # extinction x distance beyond which no contrast is left
 _SHADOW_REACH_M = 60.0
 
 
-@jit
+@jit_bare_inner
 def draw_ground(
     scenes: SceneTables, scene: int, ego_lane: int, decay: float, frame: Float, draw: Float, cursor: Long, geo: Float
 ) -> None:
@@ -43,7 +43,12 @@ def draw_ground(
                 _draw_quads(scenes.quads, scenes.circles, scenes.materials, first, last, far, frame, draw, cursor, geo)
 
 
-@jit
+@jit_bare_inline
+def _ground_corner(frame: Float, geo: Float, corner: int, x: float, y: float) -> None:
+    geo[corner, 0], geo[corner, 1], geo[corner, 2] = to_camera(frame, x, y, 0.0)
+
+
+@jit_bare_inner
 def _draw_quads(
     quads: Float,
     circles: Float,
@@ -57,73 +62,63 @@ def _draw_quads(
     geo: Float,
 ) -> None:
     for quad in range(first, last):
-        if not circle_in_view(frame, circles[quad, 0], circles[quad, 1], circles[quad, 2], far):
-            continue
-        for corner in range(4):
-            geo[corner, 0], geo[corner, 1], geo[corner, 2] = to_camera(
-                frame, quads[quad, corner, 0], quads[quad, corner, 1], 0.0
-            )
-        material = np.int64(materials[quad])
-        if emit(draw, cursor, frame, geo, QUAD, material) and material == MARK:
-            _thicken(draw, cursor)
+        if circle_in_view(frame, circles[quad, 0], circles[quad, 1], circles[quad, 2], far):
+            for corner in range(4):
+                _ground_corner(frame, geo, corner, quads[quad, corner, 0], quads[quad, corner, 1])
+            material = np.int64(materials[quad])
+            if emit(draw, cursor, frame, geo, QUAD, material) and material == MARK:
+                _thicken(draw, cursor)
 
 
-@jit
+@jit_bare_inline
 def _thicken(draw: Float, cursor: Long) -> None:
     """Draw a mark thinner than a pixel one pixel wide and fainter; drop it when nothing would be left of it.
 
     Without it, far lines flicker: whether a line shows would depend on where pixel centres happen to fall.
     """
     place = cursor[0] - 1
-    if place >= draw.shape[0] or draw[place, SIZE] != 4:
-        return
-    x0, y0, x1, y1 = draw[place, 0], draw[place, 1], draw[place, 2], draw[place, 3]
-    x2, y2, x3, y3 = draw[place, 4], draw[place, 5], draw[place, 6], draw[place, 7]
-    area = 0.5 * abs((x2 - x0) * (y3 - y1) - (x3 - x1) * (y2 - y0))
-    # The axis joins the middles of the shorter sides.
-    ax, ay, bx, by = 0.5 * (x0 + x1), 0.5 * (y0 + y1), 0.5 * (x2 + x3), 0.5 * (y2 + y3)
-    px, py, qx, qy = 0.5 * (x0 + x3), 0.5 * (y0 + y3), 0.5 * (x1 + x2), 0.5 * (y1 + y2)
-    along, across = math.hypot(bx - ax, by - ay), math.hypot(qx - px, qy - py)
-    if along < across:
-        ax, ay, bx, by, along = px, py, qx, qy, across
-    thickness = area / max(along, 1e-9)
-    if thickness >= 0.85:
-        return
-    if thickness < 0.1 or area < 0.12:
-        cursor[0] = place
-        return
-    draw[place, CODE] = MARK + min(1 if thickness >= 0.57 else (2 if thickness >= 0.35 else 3), MARK_LEVELS - 1)
-    ux, uy = (bx - ax) / along, (by - ay) / along
-    stretch = 0.5 * max(1.0 - along, 0.0)  # at least a pixel long
-    ax, ay, bx, by = ax - ux * stretch, ay - uy * stretch, bx + ux * stretch, by + uy * stretch
-    half = 0.5 * max(abs(ux), abs(uy))  # one pixel along the picture's axis, not across the line
-    nx, ny = -uy * half, ux * half
-    draw[place, 0], draw[place, 1], draw[place, 2], draw[place, 3] = ax + nx, ay + ny, ax - nx, ay - ny
-    draw[place, 4], draw[place, 5], draw[place, 6], draw[place, 7] = bx - nx, by - ny, bx + nx, by + ny
+    if place < draw.shape[0] and draw[place, SIZE] == 4:
+        x0, y0, x1, y1 = draw[place, 0], draw[place, 1], draw[place, 2], draw[place, 3]
+        x2, y2, x3, y3 = draw[place, 4], draw[place, 5], draw[place, 6], draw[place, 7]
+        area = 0.5 * abs((x2 - x0) * (y3 - y1) - (x3 - x1) * (y2 - y0))
+        # The axis joins the middles of the shorter sides.
+        ax, ay, bx, by = 0.5 * (x0 + x1), 0.5 * (y0 + y1), 0.5 * (x2 + x3), 0.5 * (y2 + y3)
+        px, py, qx, qy = 0.5 * (x0 + x3), 0.5 * (y0 + y3), 0.5 * (x1 + x2), 0.5 * (y1 + y2)
+        along, across = math.hypot(bx - ax, by - ay), math.hypot(qx - px, qy - py)
+        if along < across:
+            ax, ay, bx, by, along = px, py, qx, qy, across
+        thickness = area / max(along, 1e-9)
+        if thickness < 0.1 or area < 0.12:
+            cursor[0] = place
+        elif thickness < 0.85:
+            level = 1 if thickness >= 0.57 else (2 if thickness >= 0.35 else 3)
+            draw[place, CODE] = MARK + level
+            ux, uy = (bx - ax) / along, (by - ay) / along
+            stretch = 0.5 * max(1.0 - along, 0.0)  # at least a pixel long
+            ax, ay, bx, by = ax - ux * stretch, ay - uy * stretch, bx + ux * stretch, by + uy * stretch
+            half = 0.5 * max(abs(ux), abs(uy))  # one pixel along the picture's axis, not across the line
+            nx, ny = -uy * half, ux * half
+            draw[place, 0], draw[place, 1], draw[place, 2], draw[place, 3] = ax + nx, ay + ny, ax - nx, ay - ny
+            draw[place, 4], draw[place, 5], draw[place, 6], draw[place, 7] = bx - nx, by - ny, bx + nx, by + ny
 
 
-@jit_inline
-def _ground_corner(frame: Float, geo: Float, corner: int, x: float, y: float) -> None:
-    geo[corner, 0], geo[corner, 1], geo[corner, 2] = to_camera(frame, x, y, 0.0)
-
-
-@jit
+@jit_bare_inner
 def _tunnel_floor(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float, code: int) -> None:
     """Append the floor between the tunnel walls as a material or as a tint."""
     for corner in range(4):
         x = light[li.TUNNEL_START] if corner < 2 else light[li.TUNNEL_END]
         _ground_corner(frame, geo, corner, x, light[li.WALL_LEFT] if corner % 3 == 0 else light[li.WALL_RIGHT])
-    emit(draw, cursor, frame, geo, QUAD, code)
+    append(draw, cursor, frame, geo, QUAD, code)
 
 
-@jit
+@jit_bare_inner
 def draw_verge(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float) -> None:
     """Append what lies below the roads: the paved floor of a tunnel."""
     if frame[HAS_TUNNEL] > 0.0:
         _tunnel_floor(light, frame, draw, cursor, geo, SHOULDER)
 
 
-@jit
+@jit_bare_inner
 def draw_beams(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float) -> None:
     """Tint the tunnel floor, or by night the ground in the ego's low beam: a wide weak and a narrow strong cone."""
     if frame[HAS_TUNNEL] > 0.0:
@@ -137,10 +132,10 @@ def draw_beams(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float
                 aside = -aside if corner % 3 == 0 else aside
                 x, y = frame[EYE_X] + ahead * cos - aside * sin, frame[EYE_Y] + ahead * sin + aside * cos
                 _ground_corner(frame, geo, corner, x, y)
-            emit(draw, cursor, frame, geo, QUAD, TINT_ZONE if cone == 0 else TINT_SHADOW)
+            append(draw, cursor, frame, geo, QUAD, TINT_ZONE if cone == 0 else TINT_SHADOW)
 
 
-@jit
+@jit_bare_inner
 def draw_shadows(
     actors: Float, row_actor: Int, count: int, light: Float, frame: Float, draw: Float, cursor: Long, geo: Float
 ) -> None:
@@ -184,7 +179,7 @@ def draw_shadows(
         emit(draw, cursor, frame, geo, size, TINT_SHADOW)
 
 
-@jit_inline
+@jit_bare_inline
 def _faces(side: int, along: float, across: float) -> bool:
     """Tell whether a side of a box (0 front, 1 right, 2 rear, 3 or -1 left) faces along a vector in its frame."""
     if side == 0:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_bare_inline, jit_bare_inner
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_light import AIR, BEAM, DECAY, OPEN_LEVEL, SIDE_LEVEL, SUN_LEVEL, TINT, TUBE_LEVEL
-from simdrive.sim.camera_view import EYE_X, EYE_Y, emit, to_camera
+from simdrive.sim.camera_view import EYE_X, EYE_Y, append, to_camera
 from simdrive.sim.raster import QUAD, ZERO, Words, pack_colour
 from simdrive.sim.state import Float
 from simdrive.types import Long
@@ -20,7 +20,7 @@ _LAMP_M = 5.0
 _FAR_M = 400.0
 
 
-@jit
+@jit_bare_inner
 def actor_group(light: Float, eye_x: float, eye_y: float, x: float, y: float, reach: float) -> int:
     """Return when an actor is drawn: 0 before the tunnel's inside, 1 in it, 2 after the portal.
 
@@ -41,7 +41,7 @@ def actor_group(light: Float, eye_x: float, eye_y: float, x: float, y: float, re
     return 1 if li.in_tunnel(light, x, y) else 0
 
 
-@jit
+@jit_bare_inner
 def draw_inside(
     light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float
 ) -> None:
@@ -62,7 +62,7 @@ def draw_inside(
             _draw_piece(a, b, light, frame, draw, cursor, table, geo)
 
 
-@jit
+@jit_bare_inner
 def _draw_piece(
     a: float, b: float, light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float
 ) -> None:
@@ -93,7 +93,7 @@ def _draw_piece(
         _append(255.0, 226.0, 170.0, 1.0, clear, frame, draw, cursor, table, geo)
 
 
-@jit
+@jit_bare_inner
 def draw_portal(
     light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float
 ) -> None:
@@ -127,13 +127,13 @@ def draw_portal(
             _append(red, green, blue, level, clear, frame, draw, cursor, table, geo)
 
 
-@jit_inline
+@jit_bare_inline
 def _set(frame: Float, geo: Float, corner: int, x: float, y: float, z: float) -> None:
     depth, right, up = to_camera(frame, x, y, z)
     geo[corner, 0], geo[corner, 1], geo[corner, 2] = depth, right, up
 
 
-@jit
+@jit_bare_inner
 def _append(
     red: float,
     green: float,
@@ -147,7 +147,7 @@ def _append(
     geo: Float,
 ) -> None:
     entry = cursor[1]
-    if entry < table.shape[0] and emit(draw, cursor, frame, geo, QUAD, entry):
+    if entry < table.shape[0] and append(draw, cursor, frame, geo, QUAD, entry):
         air = (1.0 - clear) * frame[OPEN_LEVEL]
         table[entry] = pack_colour(
             red * level * frame[TINT] * clear + frame[AIR] * air,

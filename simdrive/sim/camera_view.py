@@ -13,15 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from simdrive.errors import ParameterError
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_bare_inline, jit_bare_inner
 from simdrive.sim.raster import CODE, MAX_CORNERS, SIZE
 from simdrive.sim.state import Float
 from simdrive.types import CameraSpec, Long
 
 # Columns of a camera row (fixed to the ego) and, from EYE_X on, of a view (that camera in the world).
-FOCAL, CENTRE_X, CENTRE_Y, WIDTH, HEIGHT, COS_PITCH, SIN_PITCH, YAW, AHEAD, ASIDE, EYE_Z, TAN_HALF, PIXELS = range(13)
-EYE_X, EYE_Y, COS, SIN, EGO_HEADING = range(13, 18)
-VIEW_COLUMNS = 18
+FOCAL, CENTRE_X, CENTRE_Y, WIDTH, HEIGHT, COS_PITCH, SIN_PITCH, YAW, AHEAD, ASIDE, EYE_Z, TAN_HALF, SECANT, PIXELS = range(14)
+EYE_X, EYE_Y, COS, SIN, EGO_HEADING = range(14, 19)
+VIEW_COLUMNS = 19
 NEAR_M = 0.25
 
 
@@ -50,11 +50,12 @@ def camera_rows(cameras: Sequence[CameraSpec]) -> Float:
         row[WIDTH], row[HEIGHT] = width, height
         row[COS_PITCH], row[SIN_PITCH], row[YAW] = math.cos(pitch), math.sin(pitch), math.radians(spec.yaw_deg)
         row[AHEAD], row[ASIDE], row[EYE_Z], row[TAN_HALF] = spec.x_m, spec.y_m, spec.z_m, tangent
+        row[SECANT] = math.sqrt(1.0 + tangent * tangent)
         row[PIXELS] = spec.supersample  # sub-pixels per pixel
     return rows
 
 
-@jit_inline
+@jit_bare_inline
 def place_view(camera: Float, ego_x: float, ego_y: float, ego_heading: float, frame: Float) -> None:
     """Fill ``view`` with a camera row placed at an ego pose."""
     for column in range(EYE_X):
@@ -66,7 +67,7 @@ def place_view(camera: Float, ego_x: float, ego_y: float, ego_heading: float, fr
     frame[COS], frame[SIN], frame[EGO_HEADING] = math.cos(heading), math.sin(heading), ego_heading
 
 
-@jit_inline
+@jit_bare_inline
 def to_camera(frame: Float, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Return camera coordinates of a world point."""
     dx, dy = x - frame[EYE_X], y - frame[EYE_Y]
@@ -79,57 +80,59 @@ def to_camera(frame: Float, x: float, y: float, z: float) -> tuple[float, float,
     )
 
 
-@jit_inline
+@jit_bare_inline
 def circle_in_view(frame: Float, x: float, y: float, radius: float, far: float) -> bool:
-    """Tell whether an upright cylinder may touch the view; pitch is allowed for by a wider side angle."""
+    """Tell whether an upright cylinder may touch the view; with a pitch, everything in front may."""
     dx, dy = x - frame[EYE_X], y - frame[EYE_Y]
     ahead, right = dx * frame[COS] + dy * frame[SIN], dy * frame[COS] - dx * frame[SIN]
-    if ahead < -radius or ahead > far + radius:
-        return False
-    if frame[SIN_PITCH] != 0.0:
-        return True
-    reach = radius * math.sqrt(1.0 + frame[TAN_HALF] * frame[TAN_HALF])
-    return abs(right) <= ahead * frame[TAN_HALF] + reach
+    reach = ahead * frame[TAN_HALF] + radius * frame[SECANT]
+    return ahead >= -radius and ahead <= far + radius and (abs(right) <= reach or frame[SIN_PITCH] != 0.0)
 
 
-@jit
+@jit_bare_inline
 def emit(draw: Float, cursor: Long, frame: Float, geo: Float, corners: int, code: int) -> bool:
     """Clip a polygon at the near plane, project it, append it to the list; False if nothing of it is in view.
 
-    A full list is counted on but not written, so that the caller learns how long it should have been.
+    A full list is counted on but not written, so that the caller learns how long it should have been. The function
+    has one exit: with several, numba would count references to every array on every call.
 
     Args:
         draw: draw list (``raster.draw_list``); cursor: ``[2]`` polygons so far, next object id.
         geo: the first ``corners`` rows hold the polygon in camera coordinates.
     """
-    place = cursor[0]
-    if place >= draw.shape[0]:
-        cursor[0] = place + 1
-        return True
+    room = cursor[0] < draw.shape[0]
+    place = cursor[0] if room else 0
     focal, centre_x, centre_y = frame[FOCAL], frame[CENTRE_X], frame[CENTRE_Y]
-    low_x = low_y = math.inf
-    high_x = high_y = -math.inf
+    nearest = geo[0, 0]
+    for corner in range(1, corners):
+        nearest = min(nearest, geo[corner, 0])
     size = corners
-    for corner in range(corners):
-        depth = geo[corner, 0]
-        if depth < NEAR_M:
-            size = _clip(draw, place, geo, corners, focal, centre_x, centre_y)
-            break
-        scale = focal / depth
-        draw[place, 2 * corner] = centre_x + geo[corner, 1] * scale
-        draw[place, 2 * corner + 1] = centre_y - geo[corner, 2] * scale
+    if nearest >= NEAR_M:
+        for corner in range(corners):
+            scale = focal / geo[corner, 0]
+            draw[place, 2 * corner] = centre_x + geo[corner, 1] * scale
+            draw[place, 2 * corner + 1] = centre_y - geo[corner, 2] * scale
+    else:
+        size = _clip(draw, place, geo, corners, focal, centre_x, centre_y)
+    low_x, high_x, low_y, high_y = math.inf, -math.inf, math.inf, -math.inf
     for corner in range(size):
         x, y = draw[place, 2 * corner], draw[place, 2 * corner + 1]
         low_x, high_x, low_y, high_y = min(low_x, x), max(high_x, x), min(low_y, y), max(high_y, y)
-    outside = high_x <= 0.0 or low_x >= frame[WIDTH] or high_y <= 0.0 or low_y >= frame[HEIGHT]
-    if size < 3 or outside:
-        return False
-    draw[place, SIZE], draw[place, CODE] = size, code
-    cursor[0] = place + 1
-    return True
+    shown = size >= 3 and high_x > 0.0 and low_x < frame[WIDTH] and high_y > 0.0 and low_y < frame[HEIGHT]
+    if shown:
+        cursor[0] += 1
+        if room:
+            draw[place, SIZE], draw[place, CODE] = size, code
+    return shown
 
 
-@jit
+@jit_bare_inner
+def append(draw: Float, cursor: Long, frame: Float, geo: Float, corners: int, code: int) -> bool:
+    """``emit`` as a call, for what a frame has few of."""
+    return emit(draw, cursor, frame, geo, corners, code)
+
+
+@jit_bare_inner
 def _clip(
     draw: Float, place: int, geo: Float, corners: int, focal: float, centre_x: float, centre_y: float
 ) -> int:

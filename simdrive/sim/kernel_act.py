@@ -18,7 +18,6 @@ from simdrive.sim.kernel_frame import (
     KIND,
     LANE,
     LENGTH,
-    NUMBERS,
     OWNER,
     PRESENT,
     SPEED,
@@ -97,8 +96,7 @@ def control_to_target(
         own_s, own_r = table_local(lanes, points, fused, target, numbers[i, X], numbers[i, Y])
     speed, kind = numbers[i, SPEED], whole[i, KIND]
     if kind == _LINEAR:
-        two = float(numbers.shape[1] - NUMBERS + 2)
-        numbers[i, STEERING] = linear_steering(lanes, points, fused, target, own_s, own_r, numbers[i], two)
+        numbers[i, STEERING] = linear_steering(lanes, points, fused, target, own_s, own_r, numbers[i])
     else:
         heading, length = numbers[i, HEADING], numbers[i, LENGTH]
         numbers[i, STEERING] = steering(lanes, points, target, own_s, own_r, speed, heading, length)

@@ -18,8 +18,8 @@ from simdrive.sim.state import Actors, Behaviour, Extras, Float, Routes, Scratch
 X, Y, HEADING, SPEED, COS, SIN, VX, VY, WANTED, SPEED_GAP, STEERING, ACCELERATION, TARGET_SPEED = range(13)
 TIMER, IMPACT_X, IMPACT_Y, LATERAL_SPEED, YAW_RATE, LENGTH, WIDTH, DIAGONAL, MAX_SPEED, MIN_SPEED = range(13, 23)
 ACC_MAX, COMFORT, DELTA, DISTANCE, TIME, GAP_DIVISOR, POLITENESS, MIN_GAIN, MAX_BRAKING, DELAY = range(23, 33)
-GAIN_SPEED, GAIN_FRONT, GAIN_GAP, GAIN_TURN, GAIN_SHIFT = range(33, 38)
-NUMBERS = 38
+GAIN_SPEED, GAIN_FRONT, GAIN_GAP, GAIN_TURN, GAIN_SHIFT, SQUARE = range(33, 39)
+NUMBERS = 39
 # Columns of the table of whole numbers. HAS_TARGET: one of highway-env's ControlledVehicle classes.
 PRESENT, KIND, OBJECT, HAS_TARGET, LANE, TARGET_LANE, CRASHED, HIT, HAS_IMPACT, SOLID, COLLIDABLE = range(11)
 CHECKS, CHANGES_LANE, OWNER, HEAD, ENTRIES, NOTCHES, YIELDING, YIELD_TIMER, STEERING_HELD = range(11, 20)
@@ -119,6 +119,8 @@ def load_extras(b: int, routes: Routes, extras: Extras, numbers: Float, whole: W
         whole[i, YIELDING], whole[i, YIELD_TIMER] = yielding[b, i], timer[b, i]
         for k in range(5):
             numbers[i, GAIN_SPEED + k] = linear[b, i, k]
+        # The exponent 2 as data: a constant would let the compiler replace the C library's pow by x * x.
+        numbers[i, SQUARE] = linear.shape[2] - 3
 
 
 @jit_inner

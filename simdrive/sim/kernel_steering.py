@@ -7,7 +7,7 @@ import math
 
 from simdrive.jit import jit_inner, jit_inner_inline
 from simdrive.sim.arithmetic import clip, dot2, not_zero, wrap_to_pi
-from simdrive.sim.kernel_frame import GAIN_SHIFT, GAIN_TURN, HEADING, LENGTH, SPEED
+from simdrive.sim.kernel_frame import GAIN_SHIFT, GAIN_TURN, HEADING, LENGTH, SPEED, SQUARE
 from simdrive.sim.lanes import table_heading
 from simdrive.sim.state import Float
 
@@ -53,7 +53,7 @@ def steering(
 
 @jit_inner
 def linear_steering(
-    lanes: Float, points: Float, fused: bool, lane: int, s: float, r: float, row: Float, two: float
+    lanes: Float, points: Float, fused: bool, lane: int, s: float, r: float, row: Float
 ) -> float:
     """Return the steering angle of ``LinearVehicle``, rad, limited to 60 degrees.
 
@@ -65,11 +65,10 @@ def linear_steering(
         s: coordinate of the vehicle along it, m.
         r: lateral coordinate, m.
         row: the vehicle's row of the frame's numbers.
-        two: the number 2 as data, so that the C library's pow is really called: it is not always x * x.
     """
     divisor, length = not_zero(row[SPEED]), row[LENGTH]
     ahead = table_heading(lanes, points, lane, s + row[SPEED] * PURSUIT_S)
     turn = wrap_to_pi(ahead - row[HEADING]) * length / divisor
-    shift = -r * length / math.pow(divisor, two)
+    shift = -r * length / math.pow(divisor, row[SQUARE])
     angle = dot2(fused, row[GAIN_TURN], row[GAIN_SHIFT], turn, shift)
     return clip(angle, -MAX_STEERING_RAD, MAX_STEERING_RAD)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inline, jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline, jit_inner, jit_inner_inline
 from simdrive.sim.arithmetic import dot2, norm2, wrap_to_pi
 from simdrive.sim.state import Float, RoadTables
 
@@ -107,7 +107,7 @@ def _poly_curve(lanes: Float, points: Float, lane: int, s: float) -> tuple[float
     return x + dx * past, y + dy * past
 
 
-@jit_inner_inline
+@jit_inline
 def table_local(
     lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float
 ) -> tuple[float, float]:
@@ -123,7 +123,7 @@ def table_local(
     return s, r
 
 
-@jit_inner_inline
+@jit_inline
 def table_heading(lanes: Float, points: Float, lane: int, s: float) -> float:
     """Return the heading of the lane at ``s``, rad, not wrapped."""
     kind = lanes[lane, KIND]
@@ -138,7 +138,7 @@ def table_heading(lanes: Float, points: Float, lane: int, s: float) -> float:
     return lanes[lane, 6]
 
 
-@jit_inner
+@jit
 def table_position(
     lanes: Float, points: Float, lane: int, s: float, r: float
 ) -> tuple[float, float]:
@@ -166,7 +166,7 @@ def _poly_width(lanes: Float, points: Float, lane: int, s: float) -> float:
     return points[int(lanes[lane, POINT_START]) + int(lanes[lane, 0]) + int(lanes[lane, 1]) + row, 0]
 
 
-@jit_inner_inline
+@jit_inline
 def table_width(lanes: Float, points: Float, lane: int, s: float) -> float:
     """Return the width of the lane at ``s``, m; only poly lanes with borders vary."""
     if lanes[lane, KIND] == POLY and lanes[lane, 2] > 0.0:
@@ -180,7 +180,7 @@ def base_distance(s: float, r: float, length: float) -> float:
     return abs(r) + max(s - length, 0.0) + max(0.0 - s, 0.0)
 
 
-@jit_inner_inline
+@jit_inline
 def table_distance(
     lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float
 ) -> float:
@@ -206,7 +206,7 @@ def table_reachable(lanes: Float, points: Float, lane: int, s: float, r: float) 
     return abs(r) <= 2 * table_width(lanes, points, lane, s)
 
 
-@jit_inner
+@jit
 def table_closest(
     lanes: Float, points: Float, fused: bool, begin: int, end: int, x: float, y: float, heading: float
 ) -> int:

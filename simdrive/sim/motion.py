@@ -95,12 +95,11 @@ def lateral_step(
         if left * magnitude <= 0.0:
             return r, 0.0, True
         if abs(speed) * dt >= abs(left):  # false where until is NaN
-            return until, left / dt, True
+            return until, 0.0, True
         return r + speed * dt, speed, False
-    ramp = LATERAL_ACCELERATION_MPS2 * dt
     if action < 0:
-        speed = min(max(approach(lateral, 0.0, ramp), -cap), cap)
-        return r + speed * dt, speed, False
+        return r, 0.0, False
+    ramp = LATERAL_ACCELERATION_MPS2 * dt
     left = goal_r - r
     # The largest speed from which steps of `ramp` still end at the goal.
     fall = 0.5 * ramp * (math.sqrt(1.0 + 8.0 * abs(left) / (ramp * dt)) - 1.0)

@@ -20,7 +20,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit_bare_inline, jit_bare_inner
 from simdrive.sim.state import Float, Int
 
 Ids = npt.NDArray[np.uint16]
@@ -49,7 +49,7 @@ def draw_list(capacity: int) -> Float:
     return np.zeros((capacity, DRAW_COLUMNS))
 
 
-@jit_inline
+@jit_bare_inline
 def row_shift(height: int) -> int:
     """Return how often a row number is halved to fit into ``ROW_BITS``."""
     shift = 0
@@ -58,7 +58,7 @@ def row_shift(height: int) -> int:
     return shift
 
 
-@jit
+@jit_bare_inner
 def fill_background(ids: Ids, horizon_row: int, sky: int, ground: int, touched: Int) -> None:
     """Fill rows above ``horizon_row`` with the sky material and the others with the ground material.
 
@@ -75,7 +75,7 @@ def fill_background(ids: Ids, horizon_row: int, sky: int, ground: int, touched: 
         touched[y, 0], touched[y, 1] = width, 0
 
 
-@jit
+@jit_bare_inner
 def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touched: Int) -> None:
     """Fill polygons [begin, end) of a list in order.
 
@@ -137,7 +137,7 @@ def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touch
                 touched[y, 0], touched[y, 1] = min(touched[y, 0], left), max(touched[y, 1], right)
 
 
-@jit
+@jit_bare_inner
 def resolve_packed(ids: Ids, table: Words, touched: Int, rgb_words: npt.NDArray[np.uint32], label_words: Words) -> None:
     """Look colours and labels up, four pixels at a time; the width must be a multiple of 4.
 
@@ -190,18 +190,20 @@ def resolve_packed(ids: Ids, table: Words, touched: Int, rgb_words: npt.NDArray[
                 group += np.uint64(1)
 
 
-@jit
-def resolve_average(ids: Ids, table: Words, factor: int, rgb: npt.NDArray[np.uint8], labels: Ids) -> None:
+@jit_bare_inner
+def resolve_average(
+    ids: Ids, table: Words, factor: int, rgb: npt.NDArray[np.uint8], labels: Ids, found: Ids
+) -> None:
     """Average ``factor`` x ``factor`` sub-pixels into colours; labels take the most frequent, the first of equals.
 
     Args:
         ids: ``[H * factor, W * factor]``.
         rgb: ``[H, W, 3]``.
         labels: ``[H, W]``, or ``[0, 0]`` = no labels.
+        found: scratch ``[>= factor * factor]``.
     """
     height, width = rgb.shape[0], rgb.shape[1]
     samples = factor * factor
-    found = np.empty(samples, np.uint16)
     for y in range(height):
         for x in range(width):
             red = green = blue = 0
@@ -218,22 +220,22 @@ def resolve_average(ids: Ids, table: Words, factor: int, rgb: npt.NDArray[np.uin
                 (blue + half) // samples,
             )
             if labels.shape[0] > 0:
-                labels[y, x] = _most_frequent(found)
+                labels[y, x] = _most_frequent(found, samples)
 
 
-@jit_inline
-def _most_frequent(found: Ids) -> int:
+@jit_bare_inline
+def _most_frequent(found: Ids, samples: int) -> int:
     best, votes = found[0], 0
-    for place in range(found.shape[0]):
+    for place in range(samples):
         same = 0
-        for other in range(found.shape[0]):
+        for other in range(samples):
             same += found[other] == found[place]
         if same > votes:
             best, votes = found[place], same
     return best
 
 
-@jit_inline
+@jit_bare_inline
 def pack_colour(red: float, green: float, blue: float, label: int) -> int:
     """Return the table entry of a colour (0..255, clipped) and a label."""
     r = np.uint64(min(max(red, 0.0), 255.0) + 0.5)

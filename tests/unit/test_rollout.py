@@ -189,7 +189,7 @@ def test_time_stamps_by_hand() -> None:
     assert requests.blind_m[:2] == pytest.approx([15 * 0.26, 15 * 0.30], abs=1e-9)
     assert requests.stages_us[0].tolist() == [0, 0, 0, 100_000, 150_000, 0]
     assert requests.prompt_tokens[0] == requests.output_tokens[0] == 7
-    assert requests.dropped_frames == 5  # of 340, 140, 440, 640 ... every frame not asked and not waiting
+    assert requests.dropped_frames == 7  # those of 140, 340, 440, 640, 840, 940, 1140 ms
     assert log.plan_request[:8].tolist() == [-1, -1, -1, 0, 0, 1, 1, 1]
     assert log.plan_age_us[:6].tolist() == [-1, -1, -1, 300_000, 400_000, 300_000]
     assert requests.plan.shape == (len(requests.t_obs_us), 21, 5)
