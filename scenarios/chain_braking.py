@@ -16,8 +16,8 @@ from simdrive.scenarios.traffic import flow, tail
 from simdrive.sim.spec import Action, ActorSpec, Trigger, WorldSpec
 
 _START_M = 110.0
-_JERK_MPS3 = 30.0
-_HARDEST_MPS2 = 9.5
+_JERK_MPS3 = 60.0
+_HARDEST_MPS2 = 10.0
 _REST_GAP_M = 1.5
 
 
@@ -33,10 +33,10 @@ class ChainBraking:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(15.0, 32.0, "m/s"),
-        "time_gap_s": Range(0.4, 1.8, "s"),  # from the ego to the last of the platoon
-        "platoon_gap_s": Range(0.7, 1.4, "s"),  # inside the platoon
-        "first_braking_mps2": Range(4.5, 7.5, "m/s2"),
-        "reaction_s": Range(0.5, 1.1, "s"),  # of the drivers in the platoon
+        "time_gap_s": Range(0.15, 1.2, "s"),  # from the ego to the last of the platoon
+        "platoon_gap_s": Range(0.6, 1.1, "s"),  # inside the platoon
+        "first_braking_mps2": Range(5.5, 8.5, "m/s2"),
+        "reaction_s": Range(0.6, 1.2, "s"),  # of the drivers in the platoon
         "platoon": Choice((2, 3)),
     }
 
@@ -56,8 +56,8 @@ class ChainBraking:
         for other in range(lanes):
             if other != own:
                 here = road.beside(lane, _START_M, ("a", "b", other))
-                pace = speed * float(rng.uniform(0.95, 1.05))
-                flow(stage, rng, ("a", "b", other), (here - 60.0, here + 150.0), pace, gap_m=(10.0, 45.0))
+                pace = speed * float(rng.uniform(0.97, 1.02))
+                flow(stage, rng, ("a", "b", other), (here - 60.0, here + 150.0), pace, gap_m=(10.0, 45.0), level_m=here)
         tail(stage, rng, lane, _START_M, speed)
         shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, 1000.0), 2.2)
         return stage.world(

@@ -17,7 +17,7 @@ from simdrive.scenarios.traffic import flow, tail
 from simdrive.sim.spec import Action, Trigger, WorldSpec
 
 _START_M = 110.0
-_SLOWEST_MPS = 4.0
+_SLOWEST_MPS = 3.0
 
 
 class CutIn:
@@ -31,10 +31,10 @@ class CutIn:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(17.0, 33.0, "m/s"),
-        "speed_difference_mps": Range(2.0, 11.0, "m/s"),
-        "ttc_s": Range(0.2, 2.6, "s"),  # left when the vehicle begins to overlap the ego's path
-        "lateral_speed_mps": Range(0.9, 2.4, "m/s"),
-        "braking_mps2": Range(0.0, 7.0, "m/s2"),
+        "speed_difference_mps": Range(3.0, 14.0, "m/s"),
+        "ttc_s": Range(-0.4, 1.3, "s"),  # left when the vehicle begins to overlap the ego's path
+        "lateral_speed_mps": Range(1.1, 2.7, "m/s"),
+        "braking_mps2": Range(0.0, 8.0, "m/s2"),
         "side": Choice(("left", "right")),
     }
 
@@ -62,9 +62,9 @@ class CutIn:
                 trigger=Trigger.EGO_TTC, threshold=threshold, after=ready,
             )  # fmt: skip
             if params["braking_mps2"] > 0.5:
-                end = max(_SLOWEST_MPS, speed - slower - 9.0)
+                end = max(_SLOWEST_MPS, speed - slower - 2.5 * params["braking_mps2"])
                 stage.event(
-                    who, Action.ACCELERATE, -params["braking_mps2"], rate=20.0, until=end, after=row, delay_s=0.6
+                    who, Action.ACCELERATE, -params["braking_mps2"], rate=20.0, until=end, after=row, delay_s=0.4
                 )
             stage.event(who, Action.SPEED, speed, rate=2.0, after=row, delay_s=4.5)
 
@@ -74,8 +74,14 @@ class CutIn:
             near = ("a", "b", other)
             here = road.beside(lane, _START_M, near)
             free = [(here - 15.0, level + 45.0)] if other == beside[2] else []
-            ahead = 0.97 * (speed - slower) if other == beside[2] else speed * float(rng.uniform(0.95, 1.05))
-            flow(stage, rng, near, (max(here - 60.0, 10.0), here + 150.0), ahead, keep_free=free, share=0.6)
+            if other == beside[2]:
+                pace, level_m = 0.97 * (speed - slower), None
+            else:
+                pace, level_m = speed * float(rng.uniform(0.97, 1.02)), here
+            flow(
+                stage, rng, near, (max(here - 60.0, 10.0), here + 150.0), pace,
+                keep_free=free, share=0.6, level_m=level_m,
+            )  # fmt: skip
         tail(stage, rng, lane, _START_M, speed)
         shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, 1000.0), 2.2)
         return stage.world(

@@ -34,8 +34,8 @@ class CutOut:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(17.0, 33.0, "m/s"),
-        "time_gap_s": Range(0.7, 2.2, "s"),  # from the ego to the vehicle ahead
-        "reveal_s": Range(1.9, 3.2, "s"),  # from the lane change to when its driver would have hit the stopped one
+        "time_gap_s": Range(0.3, 1.3, "s"),  # from the ego to the vehicle ahead
+        "reveal_s": Range(1.72, 2.3, "s"),  # from the lane change to when its driver would have hit the stopped one
         "lead": Choice(("car", "van", "truck")),
         "side": Choice(("left", "right")),
     }
@@ -72,9 +72,10 @@ class CutOut:
             if other != own:
                 near = ("a", "b", other)
                 here = road.beside(lane, _START_M, near)
+                level = None if other == beside else here
                 free = [(here - 5.0, here + lead_m - _START_M + 90.0)] if other == beside else []
-                pace = speed * float(rng.uniform(0.95, 1.0))
-                flow(stage, rng, near, (here - 60.0, here + 160.0), pace, keep_free=free, share=0.6)
+                pace = speed * float(rng.uniform(0.97, 1.01))
+                flow(stage, rng, near, (here - 60.0, here + 160.0), pace, keep_free=free, share=0.5, level_m=level)
         tail(stage, rng, lane, _START_M, speed)
         shoulder(stage, last, (_START_M - 40.0, 1000.0), _SHOULDER_M)
         return stage.world(

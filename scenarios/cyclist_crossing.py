@@ -37,10 +37,10 @@ class CyclistCrossing:
     )  # fmt: skip
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(8.0, 18.0, "m/s"),
+        "ego_speed_mps": Range(9.0, 18.0, "m/s"),
         "cyclist_speed_mps": Range(2.5, 6.5, "m/s"),
-        "start_distance_m": Range(4.0, 12.0, "m"),  # from the edge of the road
-        "offset_s": Range(-0.4, 0.5, "s"),  # ego front at the path minus cyclist at the lane centre
+        "start_distance_m": Range(2.0, 7.0, "m"),  # from the edge of the road
+        "offset_s": Range(-0.6, 0.3, "s"),  # ego front at the path minus cyclist at the lane centre
         "side": Choice(("left", "right")),
         "corner": Choice(("open", "house")),
     }
@@ -88,8 +88,8 @@ def _path(stage: Stage, line_m: float) -> None:
 def _surroundings(stage: Stage, rng: np.random.Generator, line_m: float, left: bool, house: bool) -> None:
     """Furnish both sides; ``house`` puts one where it hides the cyclist's side of the path."""
     road, lane, facing = stage.road, stage.route[0], ("b", "a", 0)
-    width, setback, length = road.lane_width_m, float(rng.uniform(1.0, 3.0)), float(rng.uniform(12.0, 20.0))
-    depth, beside = float(rng.uniform(9.0, 14.0)), float(rng.uniform(0.6, 2.0))
+    width, setback, length = road.lane_width_m, float(rng.uniform(0.6, 2.2)), float(rng.uniform(12.0, 20.0))
+    depth, beside = float(rng.uniform(9.0, 14.0)), float(rng.uniform(0.4, 1.4))
     inner = 0.5 * width + VERGE_M + setback
     if house:
         middle = line_m - _PATH_HALF_M - beside - 0.5 * length

@@ -21,7 +21,7 @@ from simdrive.sim.state import Shape
 _START_M = 110.0
 _TAPER_M = 26.0
 _CONES = 6
-_SLOWEST_MPS = 5.0
+_SLOWEST_MPS = 3.0
 
 
 class LaneDrop:
@@ -35,11 +35,11 @@ class LaneDrop:
     tags = ("bench2drive:ConstructionObstacle", "bench2drive:StaticCutIn", "nhtsa:18", "r157:cut-in")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(11.0, 23.0, "m/s"),
-        "speed_difference_mps": Range(2.0, 10.0, "m/s"),
-        "ttc_s": Range(0.2, 2.4, "s"),  # left when the vehicle begins to overlap the ego's path
-        "lateral_speed_mps": Range(0.9, 2.2, "m/s"),
-        "braking_mps2": Range(0.0, 7.0, "m/s2"),
+        "ego_speed_mps": Range(13.0, 23.0, "m/s"),
+        "speed_difference_mps": Range(3.0, 12.0, "m/s"),
+        "ttc_s": Range(-0.5, 1.1, "s"),  # left when the vehicle begins to overlap the ego's path
+        "lateral_speed_mps": Range(1.0, 2.5, "m/s"),
+        "braking_mps2": Range(0.0, 8.0, "m/s2"),
         "closed": Choice(("left", "right")),
     }
 
@@ -83,7 +83,7 @@ def _squeeze_in(stage: Stage, who: int, params: Mapping[str, Any], threshold: fl
         trigger=Trigger.EGO_TTC, threshold=threshold, after=ready,
     )  # fmt: skip
     if params["braking_mps2"] > 0.5:
-        end = max(_SLOWEST_MPS, speed - slower - 6.0)
+        end = max(_SLOWEST_MPS, speed - slower - 2.5 * params["braking_mps2"])
         stage.event(who, Action.ACCELERATE, -params["braking_mps2"], rate=20.0, until=end, after=row, delay_s=0.6)
     stage.event(who, Action.SPEED, speed, rate=2.0, after=row, delay_s=4.5)
     return row

@@ -17,7 +17,7 @@ from simdrive.scenarios.traffic import flow, tail
 from simdrive.sim.spec import Action, Trigger, WorldSpec
 
 _START_M = 110.0
-_JERK_MPS3 = 30.0
+_JERK_MPS3 = 60.0
 _URBAN_MPS, _RURAL_MPS = 16.0, 23.0  # faster than this is no street, no country road
 
 
@@ -30,8 +30,8 @@ class LeadBraking:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(11.0, 33.0, "m/s"),
-        "time_gap_s": Range(0.35, 2.0, "s"),
-        "braking_mps2": Range(4.0, 9.5, "m/s2"),
+        "time_gap_s": Range(0.15, 1.3, "s"),
+        "braking_mps2": Range(6.0, 10.0, "m/s2"),
         "end_speed_share": Range(0.0, 0.5),  # of the speed before
     }
 
@@ -78,8 +78,8 @@ def _surround(stage: Stage, rng: np.random.Generator, own: int, speed: float) ->
     for other in range(lanes):
         if other != own:
             here = road.beside(lane, _START_M, ("a", "b", other))
-            pace = speed * float(rng.uniform(0.93, 1.05))
-            flow(stage, rng, ("a", "b", other), (here - 60.0, here + 130.0), pace, share=0.65)
+            pace = speed * float(rng.uniform(0.97, 1.02))
+            flow(stage, rng, ("a", "b", other), (here - 60.0, here + 130.0), pace, share=0.6, level_m=here)
     if ("b", "a", 0) in road.map.lane_index:
         facing = ("b", "a", 0)
         here = road.beside(lane, _START_M, facing)

@@ -19,7 +19,7 @@ from simdrive.types import Command
 
 _RAMP: tuple[LaneIndex, ...] = (("r", "s", 0), ("s", "t", 0), ("t", "u", 0), ("u", "m", 0))
 _MAIN_M = 420.0  # length of the main road before the merge
-_JERK_MPS3 = 30.0
+_JERK_MPS3 = 60.0
 
 
 class MergeSlow:
@@ -34,9 +34,9 @@ class MergeSlow:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(13.0, 23.0, "m/s"),
-        "slow_speed_mps": Range(0.0, 7.0, "m/s"),
-        "braking_mps2": Range(4.0, 9.0, "m/s2"),
-        "time_gap_s": Range(0.4, 1.8, "s"),  # to the vehicle ahead when the ego has merged
+        "slow_speed_mps": Range(0.0, 4.0, "m/s"),
+        "braking_mps2": Range(6.5, 10.0, "m/s2"),
+        "time_gap_s": Range(0.1, 1.0, "s"),  # to the vehicle ahead when the ego has merged
         "before_merge_s": Range(0.0, 3.0, "s"),  # from the braking to the merge
     }
 

@@ -37,10 +37,10 @@ class PedestrianOccluded:
     )  # fmt: skip
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(7.0, 15.0, "m/s"),
-        "walk_speed_mps": Range(0.9, 2.7, "m/s"),
-        "parking_gap_m": Range(0.3, 1.2, "m"),  # from the lane to the parked cars
-        "offset_s": Range(-0.45, 0.6, "s"),  # ego front at the crossing line minus walker at the lane centre
+        "ego_speed_mps": Range(8.0, 16.0, "m/s"),
+        "walk_speed_mps": Range(1.3, 3.2, "m/s"),
+        "parking_gap_m": Range(0.3, 1.0, "m"),  # from the lane to the parked cars
+        "offset_s": Range(-0.6, 0.4, "s"),  # ego front at the crossing line minus walker at the lane centre
         "walker": Choice(("adult", "child")),
         "occluder": Choice(("car", "van")),
     }

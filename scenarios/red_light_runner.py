@@ -33,10 +33,10 @@ class RedLightRunner:
     tags = ("euro_ncap:CCCscp", "nhtsa:4", "nhtsa:5", "nhtsa:30", "bench2drive:OppositeVehicleRunningRedLight")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(8.0, 16.0, "m/s"),
-        "runner_speed_mps": Range(7.0, 16.0, "m/s"),
-        "offset_s": Range(-0.45, 0.7, "s"),  # ego front at the runner's path minus runner at the ego's path
-        "set_back_m": Range(2.8, 7.0, "m"),  # corner house from both roads
+        "ego_speed_mps": Range(9.0, 17.0, "m/s"),
+        "runner_speed_mps": Range(8.0, 18.0, "m/s"),
+        "offset_s": Range(-0.65, 0.3, "s"),  # ego front at the runner's path minus runner at the ego's path
+        "set_back_m": Range(2.7, 5.0, "m"),  # corner house from both roads
         "side": Choice(("left", "right")),
         "corner": Choice(("house", "open")),
     }
@@ -54,7 +54,7 @@ class RedLightRunner:
             route=((f"stop{arm}", f"leave{arm}", other), (f"leave{arm}", f"out{arm}", other)),
         )  # fmt: skip
         meet_m = ARM_M + scene.half_m + (y_ego if left else -y_ego)  # along the runner's path
-        gain, back, away = float(rng.uniform(3.0, 4.5)), float(rng.uniform(0.4, 1.5)), rng.random() < 0.5
+        gain, back, away = float(rng.uniform(3.5, 5.0)), float(rng.uniform(-2.0, 1.0)), rng.random() < 0.5
         line_m = ARM_M - back - 0.5 * runner.length_m
         drive_s = _APPROACH_S if house else start_up_time_s(meet_m - line_m, params["runner_speed_mps"], gain)
         reach_s = drive_s + params["offset_s"]

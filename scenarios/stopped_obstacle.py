@@ -38,10 +38,10 @@ class StoppedObstacle:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(18.0, 33.0, "m/s"),
         "situation": Choice((_BEND, _FOG, _NIGHT, _LOAD)),
-        "visibility_m": Range(45.0, 140.0, "m"),  # fog
-        "wall_gap_m": Range(0.7, 2.0, "m"),  # bend: from the lane to the wall on its inside
-        "time_gap_s": Range(0.6, 2.2, "s"),  # lost load: from the ego to the load
-        "load_braking_mps2": Range(5.0, 9.0, "m/s2"),  # lost load: how hard it slides
+        "visibility_m": Range(35.0, 110.0, "m"),  # fog
+        "wall_gap_m": Range(0.4, 1.2, "m"),  # bend: from the lane to the wall on its inside
+        "time_gap_s": Range(0.3, 1.5, "s"),  # lost load: from the ego to the load
+        "load_braking_mps2": Range(6.0, 10.0, "m/s2"),  # lost load: how hard it slides
     }
 
     def build(self, params: Mapping[str, Any], rng: np.random.Generator, hazard: bool) -> WorldSpec:
@@ -65,7 +65,7 @@ class StoppedObstacle:
         for other in range(lanes):
             if other != own:
                 here = road.beside(lane, _START_M, ("a", "b", other))
-                flow(stage, rng, ("a", "b", other), (here - 60.0, here + 90.0), 0.98 * speed, share=0.6)
+                flow(stage, rng, ("a", "b", other), (here - 60.0, here + 90.0), speed, share=0.5, level_m=here)
         return stage.world(
             goal_m=speed * (wait + 9.0), time_limit_s=30.0, lighting=_light(rng, params),
             hazard=hazard, hazard_actors=(who,), hazard_row=row,
@@ -75,10 +75,10 @@ class StoppedObstacle:
 def _road(rng: np.random.Generator, situation: str) -> tuple[Road, int]:
     """Return the road and the ego's lane: an outer one, from which things can be swept aside."""
     if situation == _BEND:
-        radius = (350.0, 450.0)[int(rng.integers(2))]
+        radius = (300.0, 400.0)[int(rng.integers(2))]
         return one_way(int(rng.integers(2, 4)), "left", radius_m=radius), 0
     road = highway(rng)
-    return road, 0 if rng.random() < 0.5 else road.lanes(("a", "b", 0)) - 1
+    return road, 0 if rng.random() < 0.7 else road.lanes(("a", "b", 0)) - 1
 
 
 def _bend_sight_m(road: Road, params: Mapping[str, Any]) -> float:

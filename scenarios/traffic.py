@@ -10,6 +10,7 @@ from simdrive.sim.spec import LaneIndex
 from simdrive.sim.state import Shape
 
 _LENGTH_M = 13.0  # room for the longest vehicle
+_BESIDE, _BESIDE_ROOM_M = 0.6, 22.0
 
 
 def flow(
@@ -22,6 +23,7 @@ def flow(
     gap_m: Span = (14.0, 60.0),
     keep_free: Sequence[Span] = (),
     share: float = 0.75,
+    level_m: float | None = None,
 ) -> None:
     """Fill a stretch of a lane with vehicles of about one speed that brake for whoever is ahead.
 
@@ -34,7 +36,16 @@ def flow(
         gap_m: distances between vehicles.
         keep_free: stretches of s where no vehicle's centre may start.
         share: probability that a place is taken.
+        level_m: s level with the ego; somebody drives there more often than not, and blocks the way aside.
     """
+    if level_m is not None:
+        here = level_m + float(rng.uniform(-6.0, 6.0))
+        blocker = on_lane(
+            rng, "beside", draw_traffic_shape(rng), lane, here, speed_mps, reactive=True, time_wanted_s=0.8
+        )
+        if rng.random() < _BESIDE:
+            stage.add(blocker)
+        keep_free = (*keep_free, (here - _BESIDE_ROOM_M, here + _BESIDE_ROOM_M))
     s = span[0] + float(rng.uniform(0.0, gap_m[1]))
     while s < span[1]:
         shape, taken = draw_traffic_shape(rng), rng.random() < share

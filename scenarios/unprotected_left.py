@@ -39,9 +39,9 @@ class UnprotectedLeft:
     )  # fmt: skip
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(5.5, 8.0, "m/s"),
-        "oncoming_speed_mps": Range(8.0, 17.0, "m/s"),
-        "offset_s": Range(-0.3, 1.1, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
+        "ego_speed_mps": Range(6.0, 8.5, "m/s"),
+        "oncoming_speed_mps": Range(11.0, 20.0, "m/s"),
+        "offset_s": Range(-0.1, 1.15, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
         "screen": Choice(("truck", "none")),
     }
 
@@ -57,7 +57,7 @@ class UnprotectedLeft:
             rng, "oncoming", shape, who_lane, 0.0, route=(("stop2", "leave2", own), ("leave2", "out2", own))
         )
         meet_m = ARM_M + scene.half_m - x_meet  # along the oncoming path
-        gain, back, away = float(rng.uniform(2.6, 4.0)), float(rng.uniform(0.4, 1.5)), rng.random() < 0.5
+        gain, back, away = float(rng.uniform(3.5, 5.0)), float(rng.uniform(-6.0, 0.0)), rng.random() < 0.5
         line_m = ARM_M - back - 0.5 * oncoming.length_m
         drive_s = _APPROACH_S if truck else start_up_time_s(meet_m - line_m, params["oncoming_speed_mps"], gain)
         reach_s = drive_s - params["offset_s"]
@@ -105,7 +105,7 @@ def _bystanders(stage: Stage, rng: np.random.Generator, scene: Crossing, truck: 
     pavements(stage, rng, scene)
     houses(stage, rng, scene, near_left=True, near_right=True)
     screen = on_lane(rng, "turning", Shape.TRUCK, ("in2", "stop2", 0), 0.0, indicator=-1)
-    ahead = float(rng.uniform(0.5, 1.5))
+    ahead = float(rng.uniform(-5.0, 0.0))
     if truck:
         stage.add(replace(screen, s_m=ARM_M - ahead - 0.5 * screen.length_m))
     elif own == 1 and rng.random() < 0.5:

@@ -34,9 +34,9 @@ class WrongWay:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(14.0, 26.0, "m/s"),
         "oncoming_speed_mps": Range(14.0, 26.0, "m/s"),
-        "ttc_s": Range(0.7, 3.2, "s"),  # left when the vehicle begins to overlap the ego's path
+        "ttc_s": Range(0.1, 2.2, "s"),  # left when the vehicle begins to overlap the ego's path
         "lateral_speed_mps": Range(1.0, 2.5, "m/s"),
-        "intrusion": Range(0.55, 1.0),  # how far into the lane, 1 = to its centre
+        "intrusion": Range(0.7, 1.0),  # how far into the lane, 1 = to its centre
         "return_s": Range(1.5, 6.0, "s"),  # from leaving its lane to turning back
     }
 
@@ -64,8 +64,8 @@ class WrongWay:
                 who, Action.OFFSET, -goal, rate=rate, trigger=Trigger.EGO_TTC, threshold=threshold, after=ready
             )
             stage.event(who, Action.OFFSET, 0.0, rate=rate, after=row, delay_s=params["return_s"])
-        pace = speed * float(rng.uniform(0.9, 1.05))
-        flow(stage, rng, right, (_START_M - 50.0, _START_M + 130.0), pace, share=0.45)
+        pace = speed * float(rng.uniform(0.97, 1.02))
+        flow(stage, rng, right, (_START_M - 50.0, _START_M + 130.0), pace, share=0.45, level_m=_START_M)
         outer = ("b", "a", 1)
         here = road.beside(lane, _START_M, outer)
         flow(stage, rng, outer, (here - 330.0, here - 20.0), facing_speed, share=0.5, gap_m=(25.0, 90.0))

@@ -99,7 +99,7 @@ def sub_step_s(env: AbstractEnv) -> float:
 
 def compare_state(road: Road, worlds: StockWorlds, world: int = 0) -> Difference:
     """Compare the vehicles of ``road`` with one world of a batch."""
-    actors = worlds.actors
+    actors = worlds.read()
     names = worlds.lane_names(world)
     count = len(road.vehicles)
     positions = np.array([vehicle.position for vehicle in road.vehicles])
@@ -130,14 +130,15 @@ def compare_state(road: Road, worlds: StockWorlds, world: int = 0) -> Difference
 def compare_run(road: Road, dt_s: float, sub_steps: int) -> Difference:
     """Step ``road`` and its compiled copy side by side; return the largest difference over all steps."""
     worlds = StockWorlds([road])
+    targets = worlds.read().target_lane
     total = Difference()
     for _ in range(sub_steps):
-        targets = worlds.actors.target_lane.copy()
         road.act()
         road.step(dt_s)
         worlds.step(1, dt_s)
         now = compare_state(road, worlds)
-        switches = int((worlds.actors.target_lane != targets).sum())
+        before, targets = targets, worlds.read().target_lane
+        switches = int((before != targets).sum())
         crashed = now.crashed
         total = total.worst(Difference(**{**asdict(now), "crashed": 0, "lane_switches": switches}))
     return total.worst(Difference(crashed=crashed if sub_steps else 0))

@@ -42,7 +42,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except SimdriveError as error:
             stderr().print("error:", style="bold red", end=" ")
-            stderr().print(str(error), markup=False)
+            stderr().print(str(error), markup=False, soft_wrap=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             words = " ".join(_quoted(word) for word in sys.argv[1:])

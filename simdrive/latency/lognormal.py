@@ -51,9 +51,7 @@ class Lognormal:
             raise ParameterError("lognormal latency needs exactly one of p99_ms and sigma")
         if self.p99_ms is not None:
             if not (math.isfinite(self.p99_ms) and self.p99_ms >= self.median_ms > 0.0):
-                raise ParameterError(
-                    f"p99_ms must be at least median_ms > 0, got {self.p99_ms} and {self.median_ms}"
-                )
+                raise ParameterError(f"p99_ms must be at least median_ms > 0, got {self.p99_ms} and {self.median_ms}")
             return np.full(len(STAGES), math.log(self.p99_ms / self.median_ms) / _Z99)
         if isinstance(self.sigma, Mapping):
             stage_shares({**self.sigma, "decode": 1.0})  # only for its checks of names and values

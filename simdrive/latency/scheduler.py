@@ -71,9 +71,7 @@ class Scheduler:
             ValueError: if that is before what was already polled.
         """
         if t_us < self._now_us:
-            raise ValueError(
-                f"frame {frame} arrives at {t_us} us, but the clock already stands at {self._now_us} us"
-            )
+            raise ValueError(f"frame {frame} arrives at {t_us} us, but the clock already stands at {self._now_us} us")
         self._arriving.append(Request(frame, t_us))
 
     def poll(self, now_us: int) -> Request | None:

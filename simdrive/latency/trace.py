@@ -1,15 +1,8 @@
-"""Recorded request times, replayed: what a real chip or server took becomes a latency that repeats exactly.
-
-A trace is a table with one row per request: the six stage times in microseconds and, if the recording knew
-it, the case. It lives in a CSV file with the columns ``case,request,<stage>_us...`` or a JSON file ``{"rows":
-[{...}]}``.
-"""
+"""Recorded request times, replayed: what a real chip or server took becomes a latency that repeats
+exactly."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,93 +11,11 @@ import numpy as np
 
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.latency.source import RequestBatch
+from simdrive.latency.trace_files import TraceRow, read_trace, rows_of_run
 from simdrive.streams import digest, stream
-from simdrive.types import STAGES, EpisodeLog, Long
+from simdrive.types import STAGES, Long
 
 Replay = Literal["exact", "resample"]
-COLUMNS = ("case", "request", *(f"{name}_us" for name in STAGES))
-
-
-@dataclass(frozen=True)
-class TraceRow:
-    """One recorded request; an empty case means that the recording did not know it."""
-
-    case: str
-    request: int
-    stages_us: tuple[int, ...]
-
-
-def rows_of_logs(logs: Iterable[EpisodeLog]) -> list[TraceRow]:
-    """Return the started requests of episodes as trace rows, in order, ready to be written or replayed."""
-    rows = []
-    for log in logs:
-        started = log.requests.stages_us[log.requests.t_start_us >= 0]
-        rows += [TraceRow(log.case.key, i, tuple(map(int, stages))) for i, stages in enumerate(started)]
-    return rows
-
-
-def rows_of_durations(durations_ms: Sequence[float], stage: str = "decode") -> list[TraceRow]:
-    """Return trace rows for a plain list of request times in ms, charged to one stage."""
-    if stage not in STAGES:
-        raise UnknownNameError("stage", stage, STAGES)
-    column = STAGES.index(stage)
-    return [
-        TraceRow("", i, tuple(round(ms * 1000.0) if k == column else 0 for k in range(len(STAGES))))
-        for i, ms in enumerate(durations_ms)
-    ]
-
-
-def write_trace(path: str | Path, rows: Iterable[TraceRow]) -> None:
-    """Write a trace as CSV (default) or, where ``path`` ends in ``.json``, as JSON."""
-    records = [dict(zip(COLUMNS, (row.case, row.request, *row.stages_us), strict=True)) for row in rows]
-    if Path(path).suffix == ".json":
-        Path(path).write_text(json.dumps({"rows": records}) + "\n", encoding="utf-8")
-        return
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-
-
-def read_trace(path: str | Path) -> list[TraceRow]:
-    """Read a trace file.
-
-    Raises:
-        ParameterError: if the file is missing, empty, or a row lacks a column or holds no whole time of at
-            least 0.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise ParameterError(f"trace file {str(path)!r} does not exist")
-    try:
-        text = file.read_text(encoding="utf-8")
-        records = json.loads(text)["rows"] if file.suffix == ".json" else csv.DictReader(text.splitlines())
-        rows = [_row(record, number) for number, record in enumerate(records, 1)]
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        columns = ", ".join(COLUMNS)
-        raise ParameterError(f"trace file {str(path)!r} is broken: {error}; columns are {columns}") from error
-    if not rows:
-        raise ParameterError(f"trace file {str(path)!r} holds no request")
-    return rows
-
-
-def _row(record: Mapping[str, Any], number: int) -> TraceRow:
-    """Return one row; ``case`` and ``request`` may be left out, stages that are left out took no time."""
-    unknown = sorted(set(record) - set(COLUMNS))
-    if unknown:
-        raise ValueError(f"row {number} has the unknown column {unknown[0]!r}")
-    stages = tuple(_whole(record.get(column), 0) for column in COLUMNS[2:])
-    if min(stages) < 0 or not set(record) & set(COLUMNS[2:]):
-        raise ValueError(f"row {number} needs stage times of at least 0, got {dict(record)}")
-    return TraceRow(str(record.get("case") or ""), _whole(record.get("request"), number - 1), stages)
-
-
-def _whole(value: Any, missing: int) -> int:
-    if value is None or value == "":
-        return missing
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError(f"{value} is no whole number")
-    return int(value)
 
 
 @dataclass(frozen=True)
@@ -112,17 +23,20 @@ class Trace:
     """Replays recorded request times.
 
     Args:
-        path: trace file; or give ``rows``.
+        path: trace file, or folder of a finished run; or give ``rows``.
         replay: ``exact`` takes row ``request index`` of the case's own rows, or of all rows where the trace
             names no cases; past the last row it starts again at the first. ``resample`` draws a row of the
             whole trace.
         scale: factor on every stage, e.g. 0.5 for a chip twice as fast.
+        agent, latency: which requests of a run folder that holds several agents or latency settings.
         rows: a trace already in memory.
     """
 
     path: str | None = None
     replay: Replay = "exact"
     scale: float = 1.0
+    agent: str | None = None
+    latency: str | None = None
     rows: tuple[TraceRow, ...] = ()
     _stages_us: Long = field(init=False, repr=False, compare=False)
     _of_case: dict[str, Long] = field(init=False, repr=False, compare=False)
@@ -134,12 +48,16 @@ class Trace:
             raise UnknownNameError("replay", self.replay, get_args(Replay))
         if not (np.isfinite(self.scale) and self.scale >= 0.0):
             raise ParameterError(f"scale must be finite and at least 0, got {self.scale}")
-        rows = sorted(self.rows or read_trace(str(self.path)), key=lambda row: (row.case, row.request))
+        rows = sorted(self.rows or self._read(), key=lambda row: (row.case, row.request))
         stages = np.rint(np.array([row.stages_us for row in rows]) * self.scale).astype(np.int64)
         cases = np.array([row.case for row in rows])
         object.__setattr__(self, "_stages_us", stages)
         of_case = {str(case): stages[cases == case] for case in np.unique(cases) if case}
         object.__setattr__(self, "_of_case", of_case)
+
+    def _read(self) -> list[TraceRow]:
+        path = Path(str(self.path))
+        return rows_of_run(path, self.agent, self.latency) if path.is_dir() else read_trace(path)
 
     def price(self, requests: RequestBatch) -> Long:
         """Return recorded stage times.

@@ -28,7 +28,7 @@ from simdrive.sim.play import (
 from simdrive.sim.roads import RoadMap, join_maps
 from simdrive.sim.route import build_route, project
 from simdrive.sim.spec import Channel, WorldSpec
-from simdrive.sim.state import Behaviour, Extras, Float, Int, RoadTables, Scratch, WorldInfo
+from simdrive.sim.state import Behaviour, Extras, Float, Int, RoadTables, Scratch, Whole, WorldInfo
 from simdrive.sim.width import free_widths
 
 ROUTE_BEHIND_M = 40.0  # route kept behind the start of the ego
@@ -92,11 +92,11 @@ def _lane_range(roads: RoadTables, map_id: int) -> tuple[int, int]:
     return int(roads.map_lane_start[map_id]), int(roads.map_lane_start[map_id + 1])
 
 
-def _events(specs: Sequence[WorldSpec]) -> tuple[Float, Int]:
+def _events(specs: Sequence[WorldSpec]) -> tuple[Float, Whole]:
     """Return the event rows as numbers and codes."""
     rows = max(1, *(len(spec.events) for spec in specs))
     numbers = np.zeros((len(specs), rows, EVENT_NUMBERS))
-    codes = np.full((len(specs), rows, EVENT_CODES), -1, np.int32)
+    codes = np.full((len(specs), rows, EVENT_CODES), -1, np.int64)
     for w, spec in enumerate(specs):
         for row, event in enumerate(spec.events):
             numbers[w, row] = event.threshold, event.delay_s, event.magnitude, event.rate, event.until
@@ -109,8 +109,8 @@ def _play(specs: Sequence[WorldSpec], shape: tuple[int, ...], motion: Float) -> 
     rows = (len(specs), max(1, *(len(spec.events) for spec in specs)))
     return Play(
         event_times=np.full((*rows, 2), math.nan),
-        nearest=np.full(rows, -1, np.int32),
-        charge=np.full((*shape, len(Channel)), -1, np.int32),
+        nearest=np.full(rows, -1, np.int64),
+        charge=np.full((*shape, len(Channel)), -1, np.int64),
         motion=motion,
     )
 
@@ -149,14 +149,15 @@ def _ways(
     specs: Sequence[WorldSpec], places: Places, roads: RoadTables, map_id: Int, shared: Shared
 ) -> Ways:
     routes = [_named(number, _route, spec) for number, spec in enumerate(specs)]
-    counts = np.array([len(route) for route in routes], np.int32)
+    counts = np.array([len(route) for route in routes], np.int64)
     longest = int(counts.max())
-    polygons = np.concatenate([[0], np.cumsum([len(spec.extra_drivable) for spec in specs])]).astype(np.int32)
+    polygons = np.concatenate([[0], np.cumsum([len(spec.extra_drivable) for spec in specs])]).astype(np.int64)
     stacked, widths = np.empty((len(specs), longest, 5)), np.empty((len(specs), 4, longest))
     for w, route in enumerate(routes):
         stacked[w, : counts[w]], stacked[w, counts[w] :] = route, route[-1]
+        first, last = _lane_range(roads, map_id[w])
         free_widths(
-            roads, *_lane_range(roads, map_id[w]), *shared, int(polygons[w]), int(polygons[w + 1]),
+            roads.lane_geometry[first:last], roads.points, *shared, int(polygons[w]), int(polygons[w + 1]),
             stacked[w], int(counts[w]), widths[w],
         )  # fmt: skip
     left, right, same_left, same_right = (np.ascontiguousarray(widths[:, column]) for column in range(4))
@@ -168,7 +169,7 @@ def _ways(
         same_left_m=same_left,
         same_right_m=same_right,
         polygons=np.stack([polygons[:-1], polygons[1:]], axis=1),
-        actor_count=np.array([1 + len(spec.actors) for spec in specs], np.int32),
+        actor_count=np.array([1 + len(spec.actors) for spec in specs], np.int64),
         by_lanes=np.array([np.isin(row, _BY_LANES).any() for row in places.traits.behaviour]),
     )
 

@@ -8,27 +8,25 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.sim.state import Actors, Bool, Extras, Float, Int, RoadTables, Routes, Scratch, Traits, WorldInfo
-
-Long = npt.NDArray[np.int64]
+from simdrive.sim.state import Actors, Bool, Extras, Float, Int, RoadTables, Routes, Scratch, Traits, Whole, WorldInfo
 
 
 class Script(NamedTuple):
     """What scripted actors are told, fixed during an episode; columns in simdrive.sim.play."""
 
     event_numbers: Float  # [worlds, rows, 5]
-    event_codes: Int  # [worlds, rows, 6]
-    path_lane: Int  # [worlds, actors, entries] lane rows within the map, -1 beyond count
+    event_codes: Whole  # [worlds, rows, 6]
+    path_lane: Whole  # [worlds, actors, entries] lane rows within the map, -1 beyond count
     path_start: Float  # [worlds, actors, entries] path_s at the start of each lane, m
-    path_count: Int  # [worlds, actors] lanes of the path; 0 = free straight path
+    path_count: Whole  # [worlds, actors] lanes of the path; 0 = free straight path
 
 
 class Play(NamedTuple):
     """How far the script has come; columns in simdrive.sim.play."""
 
     event_times: Float  # [worlds, rows, 2]
-    nearest: Int  # [worlds, rows] EGO_TTA: route point nearest to the subject when last looked at
-    charge: Int  # [worlds, actors, channels] event row in charge, -1 = none
+    nearest: Whole  # [worlds, rows] EGO_TTA: route point nearest to the subject when last looked at
+    charge: Whole  # [worlds, actors, channels] event row in charge, -1 = none
     motion: Float  # [worlds, actors, 15]
 
 
@@ -36,13 +34,13 @@ class Ways(NamedTuple):
     """Where the ego of each world should go and may drive; route rows beyond the count repeat the last one."""
 
     route: Float  # [worlds, points, 5] x, y, heading, s, curvature; world frame, m, rad, 1/m
-    route_count: Int  # [worlds]
+    route_count: Whole  # [worlds]
     lane_left_m: Float  # [worlds, points] drivable width left of the route, oncoming lanes included, m
     lane_right_m: Float  # [worlds, points] likewise to the right
     same_left_m: Float  # [worlds, points] the part of it on lanes that lead the same way, m
     same_right_m: Float
-    polygons: Int  # [worlds, 2] first and after-last extra drivable polygon of each world in Shared
-    actor_count: Int  # [worlds] actors in use, the rest is padding
+    polygons: Whole  # [worlds, 2] first and after-last extra drivable polygon of each world in Shared
+    actor_count: Whole  # [worlds] actors in use, the rest is padding
     by_lanes: Bool  # [worlds] somebody drives by lanes (IDM and the like)
 
 
@@ -57,7 +55,7 @@ class Record(NamedTuple):
     """What a world remembers of its ego; columns in simdrive.sim.play."""
 
     numbers: Float  # [worlds, 8]
-    codes: Long  # [worlds, 4]
+    codes: Whole  # [worlds, 4]
 
 
 @dataclass

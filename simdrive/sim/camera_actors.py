@@ -49,6 +49,7 @@ _FACES = _CORNERS + np.array([[0, 1, 5, 4], [3, 2, 6, 7], [0, 3, 7, 4], [1, 2, 6
 _FACING = np.array([1.0, -1.0, -1.0, 1.0, 1.0])
 _DETAIL_PIXELS = (0.0, 9.0, 22.0)
 _PATCH_PIXELS = 5.0
+_TOP_PIXELS = 6.0
 _LAMP_PIXELS = 2.5
 _LAMP_WIDTH_PIXELS, _LAMP_HEIGHT_PIXELS = 1.35, 1.15
 _LAMP_GROWTH = 1.3
@@ -89,6 +90,7 @@ def draw_actors(
         quarter = (2 if eye_x > 0.0 else 0) + (1 if eye_y > 0.0 else 0)
         pixels = actors[number, PIXEL_HEIGHT]
         detail = 2 if pixels >= _DETAIL_PIXELS[2] else (1 if pixels >= _DETAIL_PIXELS[1] else 0)
+        flat_top = pixels < _TOP_PIXELS  # its top would be less than a row
         plain = shape == _BUILDING and actors[number, HEIGHT] < _BUILDING_WITH_WINDOWS_M
         for place in range(block_start[shape], block_start[shape + 1]):
             block = block_order[quarter, place]
@@ -98,7 +100,7 @@ def draw_actors(
             round_sides = blocks[block, 10] > 0.0
             first, last = patch_start[block], patch_start[block] if plain else patch_start[block + 1]
             for face in range(5):
-                if face == TOP and blocks[block, 7] * actors[number, HEIGHT] >= frame[EYE_Z]:
+                if face == TOP and (flat_top or blocks[block, 7] * actors[number, HEIGHT] >= frame[EYE_Z]):
                     continue
                 if _facing(geo, face) <= 0.0:
                     continue

@@ -135,9 +135,10 @@ def build_draw_list(
     place_view(camera, state.x[row, 0], state.y[row, 0], state.heading[row, 0], frame)
     prepare_shade(light, frame)
     same = True
-    for column in range(VIEW_COLUMNS, FRAME_COLUMNS):
-        same = same and frame[column] == work.last[column]
-        work.last[column] = frame[column]
+    for column in range(FRAME_COLUMNS):
+        if column < EYE_X or column >= VIEW_COLUMNS:  # where the camera stands does not matter
+            same = same and frame[column] == work.last[column]
+            work.last[column] = frame[column]
     if not same:
         ground_table(frame, light, work.ids.shape[0], colours, work.table)
     cursor[0], cursor[1] = 0, OBJECT_ID
@@ -269,7 +270,6 @@ def render_rows(
     with_labels = labels.shape[0] > 0
     factor = work.ids.shape[0] // rgb.shape[2]
     for camera in range(cameras.shape[0]):
-        work.last[VIEW_COLUMNS] = math.nan
         for row in range(state.present.shape[0]):
             build_draw_list(scenes, state, row, cameras[camera], looks, colours, work)
             most = max(most, work.cursor[0])

@@ -122,6 +122,7 @@ def ground_table(frame: Float, light: Float, height: int, colours: Float, table:
     """Write the table entries of sky and ground for all rows, materials and zones."""
     shift = row_shift(height)
     horizon = horizon_row(frame, height)
+    zones = 4 if frame[HAS_TUNNEL] > 0.0 or frame[BEAM] > 0.5 else 2
     wet = 1.0 - 0.22 * light[li.RAIN]
     for row in range(((height - 1) >> shift) + 1):
         y = (row << shift) + 0.5 * (1 << shift)
@@ -132,7 +133,7 @@ def ground_table(frame: Float, light: Float, height: int, colours: Float, table:
             continue
         clear = math.exp(-frame[DECAY] * distance)
         beam = frame[BEAM] * min(max(1.0 - distance / BEAM_FADE_M, 0.0), 1.0)
-        for zone in range(4):
+        for zone in range(zones):
             level = frame[TOP_LEVEL] * frame[OPEN_LEVEL]
             if zone >= 2 and frame[HAS_TUNNEL] > 0.0:
                 level = frame[TUBE_LEVEL]

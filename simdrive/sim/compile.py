@@ -67,7 +67,7 @@ CAR_HEIGHT_M = 1.5
 
 @dataclass(frozen=True)
 class StockBatch:
-    """Stock roads as arrays: everything ``simdrive.sim.kernel.step_stock`` takes."""
+    """Stock roads as arrays: what ``simdrive.sim.stock`` packs into frames."""
 
     actors: Actors
     traits: Traits

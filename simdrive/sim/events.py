@@ -48,7 +48,7 @@ from simdrive.sim.play import (
 )
 from simdrive.sim.route import project
 from simdrive.sim.spec import Action, Channel, Trigger
-from simdrive.sim.state import Behaviour, Float, Int, Small, Whole
+from simdrive.sim.state import Behaviour, Float, Small, Whole
 
 _TIME, _EGO_DISTANCE, _EGO_TTC = int(Trigger.TIME), int(Trigger.EGO_DISTANCE), int(Trigger.EGO_TTC)
 _POSITION, _EGO_POSITION, _FIRED = int(Trigger.POSITION), int(Trigger.EGO_POSITION), int(Trigger.FIRED)
@@ -118,8 +118,8 @@ def _holds(
 @jit_inner
 def fire_events(
     lanes: Float, points: Float, fused: bool, route: Float, route_count: int, route_s: float, time_s: float,
-    numbers: Float, whole: Whole, event_numbers: Float, event_codes: Int, event_times: Float, nearest: Int,
-    charge: Int, motion: Float, indicator: Small,
+    numbers: Float, whole: Whole, event_numbers: Float, event_codes: Whole, event_times: Float, nearest: Whole,
+    charge: Whole, motion: Float, indicator: Small,
 ) -> bool:  # fmt: skip
     """Fire the rows of one world that are due at ``time_s``, then act on them in table order.
 
@@ -171,8 +171,8 @@ def fire_events(
 
 @jit_inner
 def _take_over(
-    lanes: Float, points: Float, fused: bool, me: Float, codes: Whole, go: Float, charge: Int, indicator: Small,
-    event: Int, magnitude: float, row: int,
+    lanes: Float, points: Float, fused: bool, me: Float, codes: Whole, go: Float, charge: Whole, indicator: Small,
+    event: Whole, magnitude: float, row: int,
 ) -> None:  # fmt: skip
     """Let a row that has just fired act on its actor (its rows of the frame, of ``motion`` and of ``charge``)."""
     action, scripted = event[ACTION], codes[KIND] == _SCRIPTED
@@ -226,7 +226,7 @@ def lane_shift(
 
 @jit_inner
 def override_acceleration(
-    me: Float, codes: Whole, go: Float, charge: Int, event_numbers: Float, event_codes: Int, dt: float
+    me: Float, codes: Whole, go: Float, charge: Whole, event_numbers: Float, event_codes: Whole, dt: float
 ) -> None:
     """Replace the acceleration that a stock vehicle chose by what its longitudinal event row says.
 

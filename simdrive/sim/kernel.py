@@ -1,26 +1,20 @@
-"""One step of highway-env, phase by phase, and the loop over a batch of worlds.
+"""One step of highway-env, phase by phase, for worlds that mix stock drivers with other movers.
 
 The order of a step is: ``act_world`` (decide; positions frozen), ``integrate_world`` (move), ``locate_world``
 (coordinates, closest lanes), ``collide_world``. Each phase is one compiled function for one world, so that a world
 with other movers (SCRIPTED actors) composes them itself: it moves its own actors between ``integrate_world`` and
 ``locate_world``. Before the very first step, and whenever something was moved or made present or absent from
-outside, call ``locate_world`` with ``update_lanes=False``.
+outside, call ``locate_world`` with ``update_lanes=False``. Batches of stock worlds alone are stepped by
+``simdrive.sim.kernel_stock``.
 """
 
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
-from simdrive.jit import jit
-from simdrive.sim.kernel_act import act, after_end, control_to_target, follow, switch_road
+from simdrive.jit import jit, jit_inner
+from simdrive.sim.kernel_act import act, follow
 from simdrive.sim.kernel_collisions import collide
-from simdrive.sim.kernel_command import FASTER, LANE_LEFT, LANE_RIGHT, SPEED_STEP_MPS, lane_beside, next_notch
 from simdrive.sim.kernel_frame import (
-    NOTCHES,
-    SPEED,
-    TARGET_LANE,
-    TARGET_SPEED,
-    X,
-    Y,
     empty_frame,
     load_courses,
     load_drivers,
@@ -29,17 +23,15 @@ from simdrive.sim.kernel_frame import (
     load_state,
     store_courses,
     store_state,
-    store_yielding,
 )
 from simdrive.sim.kernel_idm import prepare
 from simdrive.sim.kernel_integrate import integrate
 from simdrive.sim.kernel_locate import locate
 from simdrive.sim.kernel_neighbours import front_of, lane_s, rear_of
-from simdrive.sim.kernel_regulation import enforce_rules, rules_due
-from simdrive.sim.state import Actors, Extras, Int, RoadTables, Routes, Scratch, Traits, WorldInfo
+from simdrive.sim.state import Actors, Extras, RoadTables, Routes, Scratch, Traits, WorldInfo
 
 
-@jit
+@jit_inner
 def follow_acceleration(
     b: int,
     i: int,
@@ -71,7 +63,7 @@ def follow_acceleration(
     )  # fmt: skip
 
 
-@jit
+@jit_inner
 def neighbours_of(
     b: int, i: int, lane: int, actors: Actors, roads: RoadTables, info: WorldInfo, scratch: Scratch
 ) -> tuple[int, int]:
@@ -87,7 +79,7 @@ def neighbours_of(
     return front, rear_of(lanes, links, connected, s, members, i, lane - first, own_s)
 
 
-@jit
+@jit_inner
 def act_world(
     b: int,
     actors: Actors,
@@ -121,7 +113,7 @@ def act_world(
     store_state(b, first, numbers, whole, actors)
 
 
-@jit
+@jit_inner
 def integrate_world(b: int, dt: float, actors: Actors, traits: Traits, scratch: Scratch) -> None:
     """Move every present stock vehicle of world ``b`` by ``dt`` seconds.
 
@@ -136,7 +128,7 @@ def integrate_world(b: int, dt: float, actors: Actors, traits: Traits, scratch: 
     store_state(b, 0, numbers, whole, actors)
 
 
-@jit
+@jit_inner
 def locate_world(
     b: int,
     update_lanes: bool,
@@ -172,7 +164,7 @@ def locate_world(
         store_state(b, first, numbers, whole, actors)
 
 
-@jit
+@jit_inner
 def collide_world(
     b: int, dt: float, actors: Actors, traits: Traits, roads: RoadTables, scratch: Scratch
 ) -> None:
@@ -198,108 +190,12 @@ def locate_worlds(
         locate_world(b, update_lanes, actors, traits, roads, info, scratch)
 
 
-@jit
-def command_worlds(
-    actor: int,
-    meta_actions: Int,
-    actors: Actors,
-    traits: Traits,
-    routes: Routes,
-    roads: RoadTables,
-    extras: Extras,
-    info: WorldInfo,
-    scratch: Scratch,
-) -> None:
-    """Apply one meta action per world (``[worlds]``, -1 = none) to the controlled vehicle ``actor``.
-
-    It is meant for the first frame of a policy step; the same frame's ``act`` comes on top, as in highway-env.
-    """
-    numbers, whole = empty_frame(actors.x.shape[1])
-    for b in range(actors.x.shape[0]):
-        action, place = meta_actions[b], info.map_id[b]
-        if action < 0:
-            continue
-        first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
-        lanes, points, fused = roads.lane_geometry[first:last], roads.points, roads.fused_dot[0]
-        load_state(b, first, actors, numbers, whole)
-        load_sizes(b, traits, numbers, whole)
-        load_extras(b, routes, extras, numbers, whole)
-        if action >= FASTER:
-            step, notches = 1 if action == FASTER else -1, whole[actor, NOTCHES]
-            if notches > 0:
-                index = next_notch(numbers[actor, SPEED], step, extras.target_speeds[b, actor], notches)
-                actors.speed_index[b, actor] = index
-                numbers[actor, TARGET_SPEED] = extras.target_speeds[b, actor, index]
-            else:
-                numbers[actor, TARGET_SPEED] += step * SPEED_STEP_MPS
-        if after_end(lanes, points, fused, numbers, whole, scratch.s[b], actor):
-            whole[actor, TARGET_LANE] = switch_road(
-                lanes, points, fused, roads.road_codes, roads.road_next, numbers, whole, routes.road[b],
-                routes.lane_id[b], actor, roads.map_road_start[place],
-            )  # fmt: skip
-        if action in (LANE_LEFT, LANE_RIGHT):
-            target, step = whole[actor, TARGET_LANE], -1 if action == LANE_LEFT else 1
-            x, y = numbers[actor, X], numbers[actor, Y]
-            whole[actor, TARGET_LANE] = lane_beside(lanes, points, fused, target, step, x, y)
-        control_to_target(lanes, points, fused, numbers, whole, scratch.s[b], scratch.r[b], actor)
-        store_state(b, first, numbers, whole, actors)
-
-
-@jit
-def step_stock(
-    dt: float,
-    sub_steps: int,
-    actors: Actors,
-    traits: Traits,
-    routes: Routes,
-    roads: RoadTables,
-    extras: Extras,
-    info: WorldInfo,
-    scratch: Scratch,
-) -> None:
-    """Advance every world by ``sub_steps`` steps of ``dt`` seconds: ``Road.act`` then ``Road.step``."""
-    numbers, whole = empty_frame(actors.x.shape[1])
-    points, links, road_codes, road_next = roads.points, roads.lane_link, roads.road_codes, roads.road_next
-    fused = roads.fused_dot[0]
-    for b in range(actors.x.shape[0]):
-        place = info.map_id[b]
-        first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
-        lanes, first_road, connected = roads.lane_geometry[first:last], roads.map_road_start[place], info.connected[b]
-        route_roads, route_lanes = routes.road[b], routes.lane_id[b]
-        s, r, members = scratch.s[b], scratch.r[b], scratch.members[b]
-        regulated, rule_steps = info.regulated[b], info.rule_steps[b]
-        load_state(b, first, actors, numbers, whole)
-        load_sizes(b, traits, numbers, whole)
-        load_drivers(b, traits, numbers, whole)
-        load_extras(b, routes, extras, numbers, whole)
-        load_courses(b, scratch, numbers)
-        for _ in range(sub_steps):
-            prepare(numbers, whole, lanes)
-            act(
-                lanes, points, fused, links, road_codes, road_next, first_road, connected, route_roads, route_lanes,
-                numbers, whole, s, r, members,
-            )  # fmt: skip
-            if regulated:
-                rule_steps += 1
-                if rules_due(rule_steps, dt):
-                    enforce_rules(lanes, points, fused, road_codes, route_roads, route_lanes, numbers, whole)
-            integrate(dt, numbers, whole)
-            locate(True, lanes, points, fused, numbers, whole, s, r, members)
-            collide(dt, fused, numbers, whole)
-        info.rule_steps[b] = rule_steps
-        store_state(b, first, numbers, whole, actors)
-        store_courses(b, numbers, scratch)
-        store_yielding(b, whole, extras)
-
-
 __all__ = [
     "act_world",
     "collide_world",
-    "command_worlds",
     "follow_acceleration",
     "integrate_world",
     "locate_world",
     "locate_worlds",
     "neighbours_of",
-    "step_stock",
 ]

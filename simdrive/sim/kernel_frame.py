@@ -22,8 +22,8 @@ GAIN_SPEED, GAIN_FRONT, GAIN_GAP, GAIN_TURN, GAIN_SHIFT, SQUARE = range(33, 39)
 NUMBERS = 39
 # Columns of the table of whole numbers. HAS_TARGET: one of highway-env's ControlledVehicle classes.
 PRESENT, KIND, OBJECT, HAS_TARGET, LANE, TARGET_LANE, CRASHED, HIT, HAS_IMPACT, SOLID, COLLIDABLE = range(11)
-CHECKS, CHANGES_LANE, OWNER, HEAD, ENTRIES, NOTCHES, YIELDING, YIELD_TIMER, STEERING_HELD = range(11, 20)
-WHOLE_NUMBERS = 20
+CHECKS, CHANGES_LANE, OWNER, HEAD, ENTRIES, NOTCHES, YIELDING, YIELD_TIMER, STEERING_HELD, SPEED_INDEX = range(11, 21)
+WHOLE_NUMBERS = 21
 
 _KINEMATIC, _BICYCLE = int(Behaviour.KINEMATIC), int(Behaviour.BICYCLE)
 _CONTROLLED, _IDM, _LINEAR = int(Behaviour.CONTROLLED), int(Behaviour.IDM), int(Behaviour.LINEAR)
@@ -137,14 +137,6 @@ def store_courses(b: int, numbers: Float, scratch: Scratch) -> None:
     cos_heading, sin_heading = scratch.cos_heading, scratch.sin_heading
     for i in range(cos_heading.shape[1]):
         cos_heading[b, i], sin_heading[b, i] = numbers[i, COS], numbers[i, SIN]
-
-
-@jit_inner
-def store_yielding(b: int, whole: Whole, extras: Extras) -> None:
-    """Copy back who yields."""
-    yielding, timer = extras.yielding, extras.yield_timer
-    for i in range(yielding.shape[1]):
-        yielding[b, i], timer[b, i] = whole[i, YIELDING] != 0, whole[i, YIELD_TIMER]
 
 
 @jit_inner

@@ -25,7 +25,7 @@ from simdrive.sim.play import (
 )
 from simdrive.sim.scripted import lane_pose
 from simdrive.sim.spec import ActorSpec, LaneIndex, WorldSpec
-from simdrive.sim.state import VEHICLES, Actors, Behaviour, Float, Int, RoadTables, Routes, Shape, Traits
+from simdrive.sim.state import VEHICLES, Actors, Behaviour, Float, RoadTables, Routes, Shape, Traits, Whole
 
 OBJECTS = (Shape.PEDESTRIAN, Shape.CYCLIST, Shape.DEBRIS, Shape.CONE, Shape.BARRIER, Shape.BUILDING)
 _BOOL = np.bool_
@@ -45,9 +45,9 @@ class Places:
     actors: Actors
     traits: Traits
     routes: Routes
-    path_lane: Int  # [worlds, actors, entries] rows within the map; see simdrive.sim.batch.Script
+    path_lane: Whole  # [worlds, actors, entries] rows within the map; see simdrive.sim.batch.Script
     path_start: Float
-    path_count: Int
+    path_count: Whole
     motion: Float  # [worlds, actors, 15] columns in simdrive.sim.play
 
 
@@ -75,9 +75,9 @@ def empty_places(specs: Sequence[WorldSpec]) -> Places:
             entries=np.zeros((size, width), np.int32),
             owner=np.tile(np.arange(width, dtype=np.int32), (size, 1)),
         ),
-        path_lane=np.full(lists, -1, np.int32),
+        path_lane=np.full(lists, -1, np.int64),
         path_start=np.zeros(lists),
-        path_count=np.zeros((size, width), np.int32),
+        path_count=np.zeros((size, width), np.int64),
         motion=motion,
     )
 
@@ -149,7 +149,7 @@ def _write_paths(
 ) -> None:
     """Fill the scripted path of an actor, or the planned roads of one that drives itself."""
     lanes: tuple[LaneIndex, ...] = () if actor.lane is None else (actor.lane, *actor.route)
-    rows = np.array([spec.road.row(lane) for lane in lanes], np.int32)
+    rows = np.array([spec.road.row(lane) for lane in lanes], np.int64)
     count = len(rows)
     if places.traits.behaviour[w, v] != Behaviour.SCRIPTED:
         if v > 0 and actor.route:

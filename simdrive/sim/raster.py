@@ -37,6 +37,8 @@ TINT_SHADOW, TINT_ZONE = np.int64(-1), np.int64(-2)  # codes of tinting polygons
 QUAD = np.int64(4)
 ZERO = np.int64(0)
 MAX_CORNERS = 10
+_FAR_PIXELS = 1.0e5
+_ONE = 4294967296.0  # 2**32
 SIZE, CODE = 2 * MAX_CORNERS, 2 * MAX_CORNERS + 1  # columns of a draw list row after the corners
 DRAW_COLUMNS = CODE + 1
 
@@ -75,6 +77,12 @@ def fill_background(ids: Ids, horizon_row: int, sky: int, ground: int, touched: 
         touched[y, 0], touched[y, 1] = width, 0
 
 
+@jit_bare_inline
+def _first_centre(value: float, limit: int) -> int:
+    """Return the first pixel of [0, limit] whose centre is not before ``value``."""
+    return min(max(int(math.ceil(min(max(value, -1.0), limit + 1.0) - 0.5)), 0), limit)
+
+
 @jit_bare_inner
 def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touched: Int) -> None:
     """Fill polygons [begin, end) of a list in order.
@@ -87,54 +95,63 @@ def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touch
     """
     height, width = ids.shape
     shift = row_shift(height)
-    flat = ids.reshape(-1)
+    flat, one = ids.reshape(-1), np.uint64(1)
     for polygon in range(begin, end):
         corners = int(draw[polygon, SIZE])
-        area = 0.0
-        top, bottom = math.inf, -math.inf
+        area, top, bottom = 0.0, math.inf, -math.inf
         x0, y0 = draw[polygon, 2 * corners - 2], draw[polygon, 2 * corners - 1]
         for corner in range(corners):
             x1, y1 = draw[polygon, 2 * corner], draw[polygon, 2 * corner + 1]
             area += x0 * y1 - x1 * y0
             top, bottom = min(top, y1), max(bottom, y1)
             x0, y0 = x1, y1
-        first = max(int(math.ceil(max(top, -1.0) - 0.5)), 0)
-        last = min(int(math.ceil(min(bottom, height + 1.0) - 0.5)), height)
+        first, last = _first_centre(top, height), _first_centre(bottom, height)
         if first >= last:
             continue
         down = 1 if area > 0.0 else 0  # which side the edges that go down the picture are on
         for corner in range(corners):
             x1, y1 = draw[polygon, 2 * corner], draw[polygon, 2 * corner + 1]
-            side = down if y0 < y1 else 1 - down
-            # From the upper end whatever the turning sense: neighbours then agree on their common edge.
-            upper, lower, upper_x = (y0, y1, x0) if y0 < y1 else (y1, y0, x1)
-            row = max(int(math.ceil(max(upper, -1.0) - 0.5)), 0)
-            stop = min(int(math.ceil(min(lower, height + 1.0) - 0.5)), height)
-            if row < stop:
-                slope = (x1 - x0) / (y1 - y0)
-                x = upper_x + (row + 0.5 - upper) * slope - 0.5
-                for y in range(row, stop):
-                    sides[side, y] = int(math.ceil(min(max(x, -1.0), width + 0.0)))
-                    x += slope
+            _trace_edge(sides, down if y0 < y1 else 1 - down, x0, y0, x1, y1, width, height)
             x0, y0 = x1, y1
         code = int(draw[polygon, CODE])
+        step = 0 if code >= OBJECT_ID else 1  # ground ids carry their row
         for y in range(first, last):
-            left, right = max(sides[0, y], 0), min(sides[1, y], width)
+            left, right = sides[0, y], sides[1, y]
             if right <= left:  # also keeps negative spans out
                 continue
-            start, stop_at = np.uint64(y * width + left), np.uint64(y * width + right)
+            touched[y, 0], touched[y, 1] = min(touched[y, 0], left), max(touched[y, 1], right)
+            place, stop = np.uint64(y * width + left), np.uint64(y * width + right)
             if code >= 0:
-                value = np.uint16(code if code >= OBJECT_ID else (code << ROW_BITS) | (y >> shift))
-                while start < stop_at:
-                    flat[start] = value
-                    start += np.uint64(1)
-                touched[y, 0], touched[y, 1] = min(touched[y, 0], left), max(touched[y, 1], right)
+                value = np.uint16(code if step == 0 else (code << ROW_BITS) | (y >> shift))
+                while place < stop:
+                    flat[place] = value
+                    place += one
             else:
                 bit = np.uint16(SHADOW_BIT if code == TINT_SHADOW else ZONE_BIT)
-                while start < stop_at:
-                    flat[start] |= bit
-                    start += np.uint64(1)
-                touched[y, 0], touched[y, 1] = min(touched[y, 0], left), max(touched[y, 1], right)
+                while place < stop:
+                    flat[place] |= bit
+                    place += one
+
+
+@jit_bare_inline
+def _trace_edge(
+    sides: Int, side: int, x0: float, y0: float, x1: float, y1: float, width: int, height: int
+) -> None:
+    """Write where an edge crosses the centres of the rows it spans: the first pixel right of it, 0..width.
+
+    In fixed point with 32 fractional bits, from the upper end whatever the turning sense: neighbours then agree on
+    their common edge.
+    """
+    upper, lower, x = (y0, y1, x0) if y0 < y1 else (y1, y0, x1)
+    row, stop = _first_centre(upper, height), _first_centre(lower, height)
+    if row < stop:
+        slope = (x1 - x0) / (y1 - y0)
+        x += (row + 0.5 - upper) * slope - 0.5
+        place = np.int64(min(max(x, -_FAR_PIXELS), _FAR_PIXELS) * _ONE) + (np.int64(_ONE) - 1)
+        step = np.int64(min(max(slope, -_FAR_PIXELS), _FAR_PIXELS) * _ONE)
+        for y in range(row, stop):
+            sides[side, y] = min(max(place >> 32, 0), width)
+            place += step
 
 
 @jit_bare_inner

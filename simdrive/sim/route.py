@@ -142,10 +142,10 @@ def _resample(points: Float, start_m: float, behind_m: float, ahead_m: float) ->
     arc = np.concatenate([[0.0], np.cumsum(steps)]) - start_m
     first = max(math.ceil(arc[0] / SPACING_M), -math.floor(min(behind_m, 1e9) / SPACING_M))
     last = min(math.floor((arc[-1] + 1e-6) / SPACING_M), math.floor(min(ahead_m, 1e9) / SPACING_M))
-    if last - first < 1:
+    if last < 1 or first > 0:
         raise ParameterError(
             f"ego_route: the lanes reach from s = {arc[0]:.1f} m to {arc[-1]:.1f} m of the ego; "
-            "at least two metres of route are needed around its start"
+            "the route must begin behind it or at it and end at least a metre ahead"
         )
     s = np.arange(first, last + 1) * SPACING_M
     x, y = np.interp(s, arc, points[:, 0]), np.interp(s, arc, points[:, 1])
@@ -185,11 +185,14 @@ def project(route: Float, count: int, x: float, y: float, hint: int) -> tuple[fl
     along = (x - route[row, 0]) * (route[row + 1, 0] - route[row, 0]) + (y - route[row, 1]) * (
         route[row + 1, 1] - route[row, 1]
     )
-    if along < 0.0 and row > 0:
+    stepped_back = along < 0.0 and row > 0
+    if stepped_back:
         row -= 1
     dx, dy = route[row + 1, 0] - route[row, 0], route[row + 1, 1] - route[row, 1]
     length = math.sqrt(dx * dx + dy * dy)
     along = ((x - route[row, 0]) * dx + (y - route[row, 1]) * dy) / length
     across = ((y - route[row, 1]) * dx - (x - route[row, 0]) * dy) / length
     share = along / length
+    if stepped_back:
+        share = min(share, 1.0)  # outside a bend a point can lie between two segments: it belongs to their corner
     return route[row, 3] + share * (route[row + 1, 3] - route[row, 3]), across, near

@@ -58,7 +58,7 @@ from simdrive.sim.play import (
     USED_ACCELERATION,
 )
 from simdrive.sim.spec import Action, Channel
-from simdrive.sim.state import Behaviour, Bool, Float, Int, Shape, Small, Whole
+from simdrive.sim.state import Behaviour, Bool, Float, Shape, Small, Whole
 
 LATERAL_SHARE = 0.6  # wheels roll sideways at most this share of their forward speed (31 degrees)
 YAW_RATE_RADPS = 1.0  # how fast a body turns away from the direction of its path
@@ -108,7 +108,7 @@ def line_pose(x0: float, y0: float, heading: float, along: float, r: float) -> t
 
 @jit_inner
 def _gap_acceleration(
-    lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, motion: Float, path_lane: Int,
+    lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, motion: Float, path_lane: Whole,
     path_start: Float, entries: int, v: int, count: int,
 ) -> float:  # fmt: skip
     """Return the acceleration that keeps the gap to whoever is ahead on the path, m/s2; inf if nobody is.
@@ -156,7 +156,7 @@ def _drift(me: Float, codes: Whole, dt: float) -> None:
 
 @jit_inner
 def _along(
-    me: Float, go: Float, event_numbers: Float, event_codes: Int, charge: Int, reactive: bool, dt: float
+    me: Float, go: Float, event_numbers: Float, event_codes: Whole, charge: Whole, reactive: bool, dt: float
 ) -> tuple[float, float, bool]:
     """Advance the speed along the path; return (distance covered, acceleration, whether it is held at rest)."""
     row, action, magnitude = charge[_LONGITUDINAL], -1, 0.0
@@ -184,7 +184,7 @@ def _along(
 
 @jit_inner
 def _across(
-    me: Float, go: Float, event_numbers: Float, event_codes: Int, charge: Int, rolls: bool, dt: float
+    me: Float, go: Float, event_numbers: Float, event_codes: Whole, charge: Whole, rolls: bool, dt: float
 ) -> bool:
     """Advance path_r and lateral speed, or turn a free path; return whether a lane change has just ended."""
     row = charge[_LATERAL]
@@ -209,7 +209,7 @@ def _across(
 
 @jit_inner
 def _place(
-    lanes: Float, points: Float, me: Float, go: Float, path_lane: Int, path_start: Float, entries: int,
+    lanes: Float, points: Float, me: Float, go: Float, path_lane: Whole, path_start: Float, entries: int,
     distance: float, rolls: bool, dt: float,
 ) -> None:  # fmt: skip
     """Advance ``distance`` metres and write the pose in the world."""
@@ -243,8 +243,8 @@ def _place(
 @jit_inner
 def move_scripted(
     lanes: Float, points: Float, fused: bool, dt: float, count: int, numbers: Float, whole: Whole, shape: Small,
-    reactive: Bool, event_numbers: Float, event_codes: Int, path_lane: Int, path_start: Float, path_count: Int,
-    charge: Int, motion: Float, brake_light: Bool, indicator: Small,
+    reactive: Bool, event_numbers: Float, event_codes: Whole, path_lane: Whole, path_start: Float, path_count: Whole,
+    charge: Whole, motion: Float, brake_light: Bool, indicator: Small,
 ) -> None:  # fmt: skip
     """Move the present scripted actors of one world by one tick.
 

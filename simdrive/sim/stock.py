@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from highway_env.road.road import Road
 
 from simdrive.errors import ControlError, ParameterError
+from simdrive.sim import kernel_frame as k
 from simdrive.sim.compile import StockBatch, compile_roads
-from simdrive.sim.kernel import command_worlds, locate_worlds, step_stock
+from simdrive.sim.frames import first_lanes, pack, read_state, write_state
+from simdrive.sim.kernel_stock import command_frames, locate_frames, step_frames
 from simdrive.sim.roads import LaneIndex
-from simdrive.sim.state import Actors, restore, snapshot
+from simdrive.sim.state import Actors, Float, Whole, snapshot
+
+Saved = tuple[Float, Whole, npt.NDArray[np.int32]]
 
 
 class StockWorlds:
@@ -24,18 +27,33 @@ class StockWorlds:
 
     def __init__(self, roads: Sequence[Road]) -> None:
         self.batch: StockBatch = compile_roads(roads)
+        batch = self.batch
+        self._first_lane = first_lanes(batch.info, batch.roads.map_lane_start)
+        self._numbers, self._whole = pack(
+            batch.actors, batch.traits, batch.routes, batch.extras, self._first_lane
+        )
+        self._fused = bool(batch.roads.fused_dot[0])
         self._locate()
 
     @property
-    def actors(self) -> Actors:
-        """The live state arrays, ``[worlds, actors]``; after writing positions or headings call ``refresh``."""
-        return self.batch.actors
+    def count(self) -> int:
+        """How many worlds there are."""
+        return len(self._numbers)
+
+    def read(self) -> Actors:
+        """Return a copy of the present state, ``[worlds, actors]``."""
+        read_state(self._numbers, self._whole, self.batch.actors, self._first_lane)
+        return snapshot(self.batch.actors)
+
+    def write(self, actors: Actors) -> None:
+        """Replace the state, e.g. by one from ``read`` with other positions, speeds or presence."""
+        write_state(self._numbers, self._whole, actors, self._first_lane)
+        self._locate()
 
     def lane_names(self, world: int) -> dict[int, LaneIndex]:
         """Return highway-env's lane index of every lane row of a world's map."""
-        place = int(self.batch.info.map_id[world])
-        first = int(self.batch.roads.map_lane_start[place])
-        return {first + row: name for row, name in enumerate(self.batch.maps[place].lane_index)}
+        names = self.batch.maps[int(self.batch.info.map_id[world])].lane_index
+        return {int(self._first_lane[world]) + row: name for row, name in enumerate(names)}
 
     def step(self, sub_steps: int, dt_s: float) -> None:
         """Advance every world by ``sub_steps`` times ``Road.act`` and ``Road.step(dt_s)``.
@@ -47,11 +65,30 @@ class StockWorlds:
             raise ParameterError(
                 f"sub_steps must be at least 0 and dt_s in (0, 0.5] s, got {sub_steps} and {dt_s}"
             )
-        batch = self.batch
-        step_stock(
-            dt_s, sub_steps, batch.actors, batch.traits, batch.routes, batch.roads, batch.extras, batch.info,
-            batch.scratch,
+        scratch, routes, info, roads = self.batch.scratch, self.batch.routes, self.batch.info, self.batch.roads
+        step_frames(
+            dt_s, sub_steps, self._numbers, self._whole, scratch.s, scratch.r, scratch.members, routes.road,
+            routes.lane_id, info.map_id, info.connected, info.regulated, info.rule_steps, roads.lane_geometry,
+            roads.points, roads.lane_link, roads.road_codes, roads.road_next, roads.map_lane_start,
+            roads.map_road_start, self._fused,
         )  # fmt: skip
+
+    def control(self, steering_rad: npt.ArrayLike, acceleration_mps2: npt.ArrayLike, actor: int = 0) -> None:
+        """Set the controls of a kinematic or bicycle vehicle in every world; they hold until set again.
+
+        Args:
+            steering_rad: ``[worlds]`` or one number.
+            acceleration_mps2: ``[worlds]`` or one number.
+            actor: index of the vehicle.
+
+        Raises:
+            ControlError: for a number that is not finite.
+        """
+        steering, acceleration = np.asarray(steering_rad, float), np.asarray(acceleration_mps2, float)
+        if not (np.isfinite(steering).all() and np.isfinite(acceleration).all()):
+            raise ControlError("steering_rad and acceleration_mps2 must be finite")
+        self._numbers[:, actor, k.STEERING] = steering
+        self._numbers[:, actor, k.ACCELERATION] = acceleration
 
     def command(self, meta_actions: npt.ArrayLike, actor: int = 0) -> None:
         """Apply one meta action per world to a controlled vehicle, before the first frame of a policy step.
@@ -64,33 +101,28 @@ class StockWorlds:
             ControlError: for a number outside -1 .. 4 or a wrong shape.
         """
         actions = np.asarray(meta_actions, dtype=np.int32)
-        worlds = self.batch.actors.x.shape[0]
-        if actions.shape != (worlds,) or actions.min() < -1 or actions.max() > 4:
-            raise ControlError(f"meta_actions must be {worlds} integers in -1 .. 4, got {actions.tolist()}")
-        batch = self.batch
-        command_worlds(
-            actor, actions, batch.actors, batch.traits, batch.routes, batch.roads, batch.extras, batch.info,
-            batch.scratch,
+        if actions.shape != (self.count,) or actions.min() < -1 or actions.max() > 4:
+            raise ControlError(f"meta_actions must be {self.count} integers in -1 .. 4, got {actions.tolist()}")
+        scratch, routes, info, roads = self.batch.scratch, self.batch.routes, self.batch.info, self.batch.roads
+        command_frames(
+            actor, actions, self.batch.extras.target_speeds, self._numbers, self._whole, scratch.s, scratch.r,
+            routes.road, routes.lane_id, info.map_id, roads.lane_geometry, roads.points, roads.road_codes,
+            roads.road_next, roads.map_lane_start, roads.map_road_start, self._fused,
         )  # fmt: skip
 
-    def refresh(self) -> None:
-        """Recompute lane coordinates after positions, headings or presence were written from outside."""
-        self._locate()
-
-    def save(self) -> tuple[Any, ...]:
+    def save(self) -> Saved:
         """Return a snapshot for ``load``."""
-        info, extras = self.batch.info, self.batch.extras
-        return snapshot(self.batch.actors), info.rule_steps.copy(), extras.yielding.copy(), extras.yield_timer.copy()
+        return self._numbers.copy(), self._whole.copy(), self.batch.info.rule_steps.copy()
 
-    def load(self, saved: tuple[Any, ...]) -> None:
+    def load(self, saved: Saved) -> None:
         """Return to a snapshot."""
-        actors, rule_steps, yielding, yield_timer = saved
-        restore(self.batch.actors, actors)
-        self.batch.info.rule_steps[...] = rule_steps
-        self.batch.extras.yielding[...] = yielding
-        self.batch.extras.yield_timer[...] = yield_timer
+        numbers, whole, rule_steps = saved
+        self._numbers[...], self._whole[...], self.batch.info.rule_steps[...] = numbers, whole, rule_steps
         self._locate()
 
     def _locate(self) -> None:
-        batch = self.batch
-        locate_worlds(False, batch.actors, batch.traits, batch.roads, batch.info, batch.scratch)
+        scratch, info, roads = self.batch.scratch, self.batch.info, self.batch.roads
+        locate_frames(
+            self._numbers, self._whole, scratch.s, scratch.r, scratch.members, info.map_id, roads.lane_geometry,
+            roads.points, roads.map_lane_start, self._fused,
+        )  # fmt: skip

@@ -74,7 +74,6 @@ from simdrive.sim.state import (
     Bool,
     Extras,
     Float,
-    Int,
     RoadTables,
     Routes,
     Scratch,
@@ -108,7 +107,7 @@ def _locate(
 
 @jit_inner
 def _before_motion(
-    dt: float, count: int, numbers: Float, whole: Whole, event_numbers: Float, event_codes: Int, charge: Int,
+    dt: float, count: int, numbers: Float, whole: Whole, event_numbers: Float, event_codes: Whole, charge: Whole,
     motion: Float,
 ) -> None:  # fmt: skip
     """Let events override stock drivers, and remember headings as yaw rates until the motion is done."""
@@ -123,7 +122,7 @@ def _before_motion(
 
 @jit_inner
 def _after_motion(
-    lanes: Float, dt: float, count: int, numbers: Float, whole: Whole, charge: Int, motion: Float,
+    lanes: Float, dt: float, count: int, numbers: Float, whole: Whole, charge: Whole, motion: Float,
     brake_light: Bool, indicator: Small,
 ) -> None:  # fmt: skip
     """Derive yaw rates, brake lights and indicators of the ego and of stock drivers."""
@@ -199,9 +198,11 @@ def step_worlds(
     for w in range(actors.x.shape[0]):
         if not active[w]:
             continue
-        place = info.map_id[w]
-        first, last = roads.map_lane_start[place], roads.map_lane_start[place + 1]
-        lanes, first_road, connected = roads.lane_geometry[first:last], roads.map_road_start[place], info.connected[w]
+        # One kind of integer throughout: every other kind would compile its callees again.
+        place = int(info.map_id[w])
+        first, last = int(roads.map_lane_start[place]), int(roads.map_lane_start[place + 1])
+        lanes, first_road = roads.lane_geometry[first:last], int(roads.map_road_start[place])
+        connected = info.connected[w]
         s, r, members, count = scratch.s[w], scratch.r[w], scratch.members[w], ways.actor_count[w]
         event_numbers, event_codes = script.event_numbers[w], script.event_codes[w]
         event_times, nearest = play.event_times[w], play.nearest[w]

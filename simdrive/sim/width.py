@@ -4,79 +4,72 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit
-from simdrive.sim.drivable import outside_distance_m
+from simdrive.jit import jit, jit_inner
+from simdrive.sim.drivable import polygon_outside_m
 from simdrive.sim.lanes import LENGTH, table_heading, table_local, table_width
-from simdrive.sim.state import Float, Int, RoadTables
+from simdrive.sim.state import Float, Int
 
 WIDTH_LIMIT_M = 12.0  # how far to look; junctions are wider
 _STEP_M = 0.25
 _SEAM_M = 0.05  # cracks between neighbouring lanes that do not count
 
 
-@jit
-def _same_way(roads: RoadTables, lane_begin: int, lane_end: int, x: float, y: float, heading: float) -> bool:
-    """Tell whether a world point lies on a lane that leads within 60 degrees of ``heading``."""
-    lanes, points, fused = roads.lane_geometry, roads.points, roads.fused_dot[0]
-    for lane in range(lane_begin, lane_end):
-        s, r = table_local(lanes, points, fused, lane, x, y)
-        if not -_SEAM_M <= s <= lanes[lane, LENGTH] + _SEAM_M:
-            continue
-        beside = abs(r) > 0.5 * table_width(lanes, points, lane, s) + _SEAM_M
-        if not beside and math.cos(table_heading(lanes, points, lane, s) - heading) > 0.5:
-            return True
+@jit_inner
+def _free(
+    lanes: Float, points: Float, polygon_points: Float, polygon_starts: Int, polygon_begin: int, polygon_end: int,
+    x: float, y: float, heading: float, same_way: bool,
+) -> bool:  # fmt: skip
+    """Tell whether a world point is drivable, or lies on a lane that leads within 60 degrees of ``heading``."""
+    for lane in range(lanes.shape[0]):
+        s, r = table_local(lanes, points, False, lane, x, y)
+        along = -_SEAM_M <= s <= lanes[lane, LENGTH] + _SEAM_M
+        if along and abs(r) <= 0.5 * table_width(lanes, points, lane, s) + _SEAM_M:
+            if not same_way:
+                return True
+            if math.cos(table_heading(lanes, points, lane, s) - heading) > 0.5:
+                return True
+    if not same_way:
+        for polygon in range(polygon_begin, polygon_end):
+            begin, end = int(polygon_starts[polygon]), int(polygon_starts[polygon + 1])
+            if polygon_outside_m(polygon_points, begin, end, x, y) <= _SEAM_M:
+                return True
     return False
 
 
 @jit
-def free_width(
-    roads: RoadTables, lane_begin: int, lane_end: int, points: Float, starts: Int, polygon_begin: int,
-    polygon_end: int, x: float, y: float, heading: float, side: float, same_way: bool,
-) -> float:  # fmt: skip
-    """Return how far one can go sideways from a world point before the road ends, m, at most ``WIDTH_LIMIT_M``.
+def free_widths(
+    lanes: Float, points: Float, polygon_points: Float, polygon_starts: Int, polygon_begin: int, polygon_end: int,
+    route: Float, count: int, widths: Float,
+) -> None:  # fmt: skip
+    """Fill ``widths`` [4, points] along a route, m, at most ``WIDTH_LIMIT_M``; rows beyond ``count`` repeat the last.
+
+    The four are: drivable to the left, to the right, and what of it leads the same way, left, right.
 
     Args:
-        roads, lane_begin, lane_end, points, starts, polygon_begin, polygon_end: the drivable area, as for
-            ``simdrive.sim.drivable.outside_distance_m``.
-        x, y, heading: point and driving direction.
-        side: -1 left, +1 right.
-        same_way: stop already where the lanes of this direction end.
+        lanes, points: lanes of the map and point table (``RoadTables``).
+        polygon_points, polygon_starts: extra drivable polygons (``simdrive.sim.drivable.pack_polygons``).
+        polygon_begin, polygon_end: those of this world.
+        route: ``[points, 5]`` as from ``simdrive.sim.route.build_route``.
+        count: valid rows of it.
+        widths: output.
     """
-    dx, dy = -math.sin(heading) * side, math.cos(heading) * side
-    good, bad = 0.0, -1.0
-    while bad < 0.0 or bad - good > 0.01:
-        reach = good + _STEP_M if bad < 0.0 else 0.5 * (good + bad)
-        if reach > WIDTH_LIMIT_M:
-            return WIDTH_LIMIT_M
-        px, py = x + reach * dx, y + reach * dy
-        if same_way:
-            free = _same_way(roads, lane_begin, lane_end, px, py, heading)
-        else:
-            free = (
-                outside_distance_m(roads, lane_begin, lane_end, points, starts, polygon_begin, polygon_end, px, py)
-                <= _SEAM_M
-            )
-        if free:
-            good = reach
-        else:
-            bad = reach
-    return max(good - _SEAM_M, 0.0)
-
-
-@jit
-def free_widths(
-    roads: RoadTables, lane_begin: int, lane_end: int, points: Float, starts: Int, polygon_begin: int,
-    polygon_end: int, route: Float, count: int, widths: Float,
-) -> None:  # fmt: skip
-    """Fill ``widths`` [4, points]: drivable left, right, then same-direction left, right of a route, m."""
     for row in range(count):
         x, y, heading = route[row, 0], route[row, 1], route[row, 2]
         for column in range(4):
             side = -1.0 if column % 2 == 0 else 1.0
-            widths[column, row] = free_width(
-                roads, lane_begin, lane_end, points, starts, polygon_begin, polygon_end, x, y, heading, side,
-                column >= 2,
-            )  # fmt: skip
+            dx, dy = -math.sin(heading) * side, math.cos(heading) * side
+            good, bad = 0.0, math.inf
+            # Walk outwards, then close in on the edge.
+            while bad - good > 0.01 and good < WIDTH_LIMIT_M:
+                reach = good + _STEP_M if math.isinf(bad) else 0.5 * (good + bad)
+                if _free(
+                    lanes, points, polygon_points, polygon_starts, polygon_begin, polygon_end, x + reach * dx,
+                    y + reach * dy, heading, column >= 2,
+                ):  # fmt: skip
+                    good = reach
+                else:
+                    bad = reach
+            widths[column, row] = min(max(good - _SEAM_M, 0.0), WIDTH_LIMIT_M)
     for row in range(count, widths.shape[1]):
         for column in range(4):
             widths[column, row] = widths[column, count - 1]

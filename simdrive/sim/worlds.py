@@ -110,7 +110,7 @@ class Worlds:
         return rows
 
     @property
-    def actor_count(self) -> Int:
+    def actor_count(self) -> Long:
         """``[B]`` actors in use, ego included."""
         return self._batch.ways.actor_count
 
@@ -150,7 +150,7 @@ class Worlds:
         return self._batch.ways.route
 
     @property
-    def route_count(self) -> Int:
+    def route_count(self) -> Long:
         """``[B]`` valid rows of ``route``."""
         return self._batch.ways.route_count
 

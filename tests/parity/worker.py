@@ -34,8 +34,8 @@ def shake(road: Road, seed: int) -> None:
     """Throw vehicles about so that many collide."""
     rng = np.random.default_rng(seed)
     for vehicle in road.vehicles:
-        vehicle.position = vehicle.position + rng.normal(size=2) * [8.0, 1.0]
-        vehicle.heading += rng.normal() * 0.2
+        vehicle.position = vehicle.position + rng.normal(size=2) * [15.0, 3.0]
+        vehicle.heading += rng.normal() * 0.4
         vehicle.speed += rng.normal() * 5.0
         vehicle.on_state_update()
 
@@ -104,7 +104,7 @@ def control_case(case: dict[str, Any]) -> Difference:
             if step % 5 == 0:
                 steering, acceleration = rng.uniform(-0.8, 0.8), rng.uniform(-8.0, 8.0)
                 ego.act({"steering": steering, "acceleration": acceleration})
-                worlds.actors.steering[0, 0], worlds.actors.acceleration[0, 0] = steering, acceleration
+                worlds.control(steering, acceleration)
             road.act()
             road.step(dt_s)
             worlds.step(1, dt_s)

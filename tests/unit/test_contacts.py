@@ -30,7 +30,8 @@ def overlap_by_clipping(worlds: Worlds, other: int) -> bool:
         for v in (0, other)
     ]
     polygon = [tuple(corner) for corner in boxes[0]]
-    for a, b in zip(boxes[1], np.roll(boxes[1], -1, axis=0), strict=True):
+    clip = boxes[1][::-1]  # counter-clockwise, so that the inside is on the left of every edge
+    for a, b in zip(clip, np.roll(clip, -1, axis=0), strict=True):
         kept = []
         for p, q in zip(polygon, polygon[1:] + polygon[:1], strict=True):
             side_p = (b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0])
@@ -149,7 +150,7 @@ def test_others_that_crash_behave_as_in_highway_env() -> None:
 
 
 def test_buildings_stay_where_they_are() -> None:
-    house = actor("house", shape=Shape.BUILDING, lane=None, x_m=150.0, y_m=0.0, length_m=10.0, width_m=3.0, speed_mps=0.0)
+    house = actor("house", shape=Shape.BUILDING, lane=None, x_m=150.0, length_m=10.0, width_m=3.0, speed_mps=0.0)
     runner = actor("runner", lane=("a", "b", 0), s_m=100.0, speed_mps=20.0)
     worlds = Worlds([world(house, runner, ego=ego(speed_mps=0.0))])
     run(worlds, 4.0)

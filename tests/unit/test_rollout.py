@@ -19,7 +19,8 @@ from simdrive.eval.rollout import request_phase_us, rollout
 from simdrive.latency.lognormal import Lognormal
 from simdrive.latency.modes import LatencySetting, Mode, Waiting
 from simdrive.latency.source import Constant
-from simdrive.latency.trace import Trace, rows_of_logs
+from simdrive.latency.trace import Trace
+from simdrive.latency.trace_files import rows_of_logs
 from simdrive.sim.follow import hold_of
 from simdrive.sim.plans import PLAN_TIMES
 from simdrive.sim.tracker import TrackerLimits, track
@@ -145,9 +146,7 @@ SETTINGS = [
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_an_episode_does_not_depend_on_its_batch(setting: LatencySetting) -> None:
     episodes = [
-        EpisodeInput(
-            case(i), straight_world(brake_at_s=1.0 + 0.3 * i, gap_m=25.0 + 3 * i if i != 2 else None)
-        )
+        EpisodeInput(case(i), straight_world(brake_at_s=1.0 + 0.3 * i, gap_m=25.0 + 3 * i if i != 2 else None))
         for i in range(5)
     ]
     together = [flat(log) for log in rollout(episodes, Idm(), setting)]
@@ -199,9 +198,7 @@ def test_time_stamps_by_hand() -> None:
 def test_a_recorded_trace_replays_exactly() -> None:
     episodes = inputs(2, brake_at_s=1.5)
     logs = rollout(episodes, Idm(), SETTINGS[0])
-    replayed = rollout(
-        episodes, Idm(), LatencySetting(Trace(rows=tuple(rows_of_logs(logs))), Mode("streaming"))
-    )
+    replayed = rollout(episodes, Idm(), LatencySetting(Trace(rows=tuple(rows_of_logs(logs))), Mode("streaming")))
     assert [flat(log) for log in replayed] == [flat(log) for log in logs]
 
 
@@ -372,9 +369,7 @@ def test_a_late_start_sees_the_frame_it_is_made_of() -> None:
         seen.append(batch)
         return straight_plans(batch)
 
-    log = rollout(
-        inputs(gap_m=None, goal_m=30.0), Fake(look, Wants(world="visible")), LatencySetting(Constant(250))
-    )[0]
+    log = rollout(inputs(gap_m=None, goal_m=30.0), Fake(look, Wants(world="visible")), LatencySetting(Constant(250)))[0]
     second = seen[1]
     assert second.t_obs_us[0] == log.requests.t_obs_us[1] < log.requests.t_start_us[1]
     row = int(np.flatnonzero(log.t_us == second.t_obs_us[0])[0])

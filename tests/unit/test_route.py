@@ -82,7 +82,7 @@ def test_bad_routes_are_refused() -> None:
         build_route(straight_map(), [("a", "b", 9)])
     with pytest.raises(ParameterError, match="should meet"):
         build_route(compile_network(two_roads(1, 1, 5)), [("a", "b", 0), ("b", "c", 0)])
-    with pytest.raises(ParameterError, match="two metres"):
+    with pytest.raises(ParameterError, match="at least a metre ahead"):
         build_route(straight_map(), [("a", "b", 0)], start_m=700.0)
 
 

@@ -1,0 +1,272 @@
+"""Rollout videos: front camera beside a bird's-eye view over a strip of readings, from a stored episode alone.
+
+Same log, same frames. Nothing is driven again: the pictures are rendered anew from the log's states.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageDraw
+
+from simdrive.errors import ParameterError
+from simdrive.eval.files import write_atomically
+from simdrive.report.hud import (
+    BACKGROUND,
+    BAD,
+    GOOD,
+    INK,
+    WARN,
+    Caption,
+    compact_strip,
+    font,
+    outcome,
+    outcome_note,
+    strip,
+)
+from simdrive.report.overlay import draw_on_birdseye, draw_on_camera, route_points
+from simdrive.report.replay import frame_times, resample, rows_before, ttc_rows
+from simdrive.sim.birdseye import BirdsEye, render_birdseye
+from simdrive.sim.camera import SceneState, render, state_from_log
+from simdrive.sim.scene_cache import scene_of
+from simdrive.sim.spec import WorldSpec
+from simdrive.types import Bytes, CameraSpec, EndReason, EpisodeLog
+
+CARD_S = 1.5  # how long the outcome stays
+_CHUNK = 8  # frames rendered together
+_AHEAD_RANGE_M = (55.0, 110.0)
+_HORIZON_S = 3.5  # the bird's-eye view reaches as far ahead as the cruise speed does in this time
+_HIDDEN = np.array((84, 86, 90))  # towards this the colours of actors out of sight fade
+_GIF_COLOURS = 96
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes in pixels: camera and bird's eye side by side (equal heights), the strip below."""
+
+    camera: tuple[int, int] = (672, 384)
+    bird_width: int = 288
+    strip_height: int = 156
+    supersample: int = 2
+    compact: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a frame."""
+        return self.camera[0] + self.bird_width, self.camera[1] + self.strip_height
+
+    def camera_spec(self) -> CameraSpec:
+        """Return the front camera of the default rig in this size."""
+        return CameraSpec(width=self.camera[0], height=self.camera[1], supersample=self.supersample)
+
+    def view(self, cruise_speed_mps: float) -> BirdsEye:
+        """Return the bird's-eye view, wider for faster roads."""
+        ahead = float(np.clip(_HORIZON_S * cruise_speed_mps, *_AHEAD_RANGE_M))
+        return BirdsEye(self.bird_width, self.camera[1], ahead, 0.3 * ahead)
+
+
+FULL = Layout()
+SMALL = Layout(camera=(364, 208), bird_width=156, strip_height=64, supersample=2, compact=True)
+
+
+def write_video(path: Path | str, frames: Iterable[Bytes], fps: float) -> int:
+    """Write frames ``[H, W, 3]`` uint8 of one even size as H.264 (yuv420p, streamable); return how many.
+
+    The file appears when it is complete. One encoder thread: the bytes do not depend on the machine's cores.
+
+    Raises:
+        ParameterError: if there is no frame, or a frame has another shape or an odd size.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+
+    def write(temporary: Path) -> None:
+        nonlocal count
+        count = _encode(temporary, _checked(frames), fps)
+
+    write_atomically(path, write)
+    return count
+
+
+def _encode(path: Path, frames: Iterator[Bytes], fps: float) -> int:
+    first = next(frames)
+    options = ["-threads", "1", "-preset", "veryfast", "-crf", "22", "-movflags", "+faststart"]
+    exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1", "-f", "mp4"]
+    writer = imageio_ffmpeg.write_frames(
+        str(path), (first.shape[1], first.shape[0]), fps=fps, codec="libx264", pix_fmt_out="yuv420p",
+        macro_block_size=2, quality=None, ffmpeg_log_level="error", output_params=options + exact,
+    )  # fmt: skip
+    writer.send(None)
+    count = 0
+    try:
+        for frame in itertools.chain([first], frames):
+            writer.send(np.ascontiguousarray(frame))
+            count += 1
+    finally:
+        writer.close()
+    return count
+
+
+def _checked(frames: Iterable[Bytes]) -> Iterator[Bytes]:
+    shape: tuple[int, ...] | None = None
+    for frame in frames:
+        if (
+            frame.ndim != 3
+            or frame.shape[2] != 3
+            or frame.dtype != np.uint8
+            or frame.shape[0] % 2
+            or frame.shape[1] % 2
+        ):
+            raise ParameterError(f"frames must be uint8 [H, W, 3] with even H and W, got {frame.dtype} {frame.shape}")
+        if shape is not None and frame.shape != shape:
+            raise ParameterError(f"all frames of a video need one size, got {shape} and {frame.shape}")
+        shape = frame.shape
+        yield frame
+    if shape is None:
+        raise ParameterError("a video needs at least one frame")
+
+
+def write_gif(path: Path | str, frames: Iterable[Bytes], fps: float) -> int:
+    """Write frames as an endless GIF with one palette for all of them; return how many.
+
+    Raises:
+        ParameterError: as :func:`write_video`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = [Image.fromarray(frame) for frame in _checked(frames)]
+    width, height = images[0].size
+    some = images[:: max(len(images) // 6, 1)]
+    sheet = Image.new("RGB", (width, height * len(some)))
+    for place, image in enumerate(some):
+        sheet.paste(image, (0, height * place))
+    palette = sheet.quantize(_GIF_COLOURS, Image.Quantize.MEDIANCUT)
+    flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+
+    def write(temporary: Path) -> None:
+        flat[0].save(temporary, format="GIF", save_all=True, append_images=flat[1:], duration=round(1000 / fps), loop=0)
+
+    write_atomically(path, write)
+    return len(flat)
+
+
+def episode_frames(
+    log: EpisodeLog,
+    spec: WorldSpec,
+    *,
+    caption: Caption,
+    fps: float = 20.0,
+    layout: Layout = FULL,
+    window_us: tuple[int, int] | None = None,
+) -> Iterator[Bytes]:
+    """Yield the frames ``[H, W, 3]`` of an episode, the outcome at the end if the episode's end is shown.
+
+    Args:
+        log: the episode.
+        spec: its world (``simdrive.scenarios.sampling.build_case(log.case)``).
+        caption: who drove and under which latency.
+        fps: frames per second; rows in between are interpolated.
+        layout: sizes.
+        window_us: from and to when; None = the whole episode.
+
+    Raises:
+        ParameterError: if ``fps`` or the window is out of range, or the log holds no row.
+    """
+    times = frame_times(log, fps, *(window_us or (None, None)))
+    fine = resample(log, times)
+    ttc = ttc_rows(log)[rows_before(log, times)]
+    frame = np.zeros((0, 0, 3), np.uint8)
+    for begin in range(0, len(times), _CHUNK):
+        rows = list(range(begin, min(begin + _CHUNK, len(times))))
+        for row, pictures in zip(rows, _pictures(fine, spec, rows, layout), strict=True):
+            frame = _composed(pictures, fine, row, float(ttc[row]), caption, layout)
+            yield frame
+    if int(times[-1]) == int(log.t_us[-1]):
+        card = end_card(frame, log, layout)
+        for _ in range(round(CARD_S * fps)):
+            yield card
+
+
+def _pictures(log: EpisodeLog, spec: WorldSpec, rows: list[int], layout: Layout) -> Iterator[tuple[Bytes, Bytes]]:
+    """Yield camera and bird's-eye picture of some rows, overlays included."""
+    scene = scene_of(spec)
+    camera, view = layout.camera_spec(), layout.view(log.cruise_speed_mps)
+    state = state_from_log(log, scene, rows)
+    frames = render([scene], state, [camera])
+    birds = render_birdseye(scene, _faded(state, log, rows), view)
+    route = route_points(spec)
+    for place, row in enumerate(rows):
+        front = draw_on_camera(frames.rgb[place, 0], frames.instance[place, 0], camera, log, row)
+        yield front, draw_on_birdseye(birds[place], view, route, log, row)
+
+
+def _faded(state: SceneState, log: EpisodeLog, rows: list[int]) -> SceneState:
+    """Return the state with actors out of the ego's sight in faded colours."""
+    hidden = ~log.visible[rows]
+    hidden[:, 0] = False
+    dull = (0.3 * state.colour + 0.7 * _HIDDEN).astype(np.uint8)
+    return replace(state, colour=np.where(hidden[..., None], dull, state.colour))
+
+
+def _composed(
+    pictures: tuple[Bytes, Bytes], log: EpisodeLog, row: int, ttc_s: float, caption: Caption, layout: Layout
+) -> Bytes:
+    width, height = layout.size
+    split, bottom = layout.camera
+    frame = np.empty((height, width, 3), np.uint8)
+    frame[:bottom, :split], frame[:bottom, split:] = pictures
+    frame[:bottom, split - 1 : split + 1] = BACKGROUND
+    draw = compact_strip if layout.compact else strip
+    frame[bottom:] = np.asarray(draw(log, row, ttc_s, caption, (width, layout.strip_height)))
+    return frame
+
+
+def end_card(frame: Bytes, log: EpisodeLog, layout: Layout) -> Bytes:
+    """Return the last frame with its pictures darkened and the outcome written across them."""
+    split, bottom = layout.size[0], layout.camera[1]
+    card = frame.copy()
+    card[:bottom] = (card[:bottom].astype(np.uint16) * 2 // 5).astype(np.uint8)
+    image = Image.fromarray(card)
+    draw = ImageDraw.Draw(image)
+    large, small = (18, 12) if layout.compact else (38, 18)
+    colour = GOOD if log.end == EndReason.GOAL else WARN if log.end == EndReason.BLOCKED else BAD
+    draw.text((split / 2, bottom / 2 - large * 0.5), outcome(log), colour, font(large), "mm")
+    draw.text((split / 2, bottom / 2 + large * 0.75), outcome_note(log), INK, font(small), "mm")
+    return np.asarray(image)
+
+
+def record_episode(
+    log: EpisodeLog,
+    spec: WorldSpec,
+    out: Path | str,
+    *,
+    caption: Caption,
+    fps: float = 20.0,
+    window_us: tuple[int, int] | None = None,
+) -> int:
+    """Write the video of an episode, ``.mp4`` or small ``.gif`` by the file's name; return how many frames it has.
+
+    Raises:
+        ParameterError: if the name ends otherwise, or an argument of :func:`episode_frames` is out of range.
+    """
+    out = Path(out)
+    check_name(out)
+    gif = out.suffix == ".gif"
+    frames = episode_frames(log, spec, caption=caption, fps=fps, layout=SMALL if gif else FULL, window_us=window_us)
+    return (write_gif if gif else write_video)(out, frames, fps)
+
+
+def check_name(out: Path) -> None:
+    """Check that a video's name says what to write.
+
+    Raises:
+        ParameterError: if it ends in neither ``.mp4`` nor ``.gif``.
+    """
+    if out.suffix not in (".mp4", ".gif"):
+        raise ParameterError(f"out must end in .mp4 or .gif, got {out.as_posix()!r}")

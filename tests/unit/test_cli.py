@@ -1,0 +1,106 @@
+"""The command line: what it composes, what it says when something is wrong, and its exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from simdrive.cli import app
+from simdrive.cli.compose import compose_config
+from simdrive.errors import ParameterError, UnknownNameError
+
+runner = CliRunner()
+
+
+def test_compose_keeps_lists_and_names_plain() -> None:
+    config = compose_config("eval", ["suite=control", "agents=[idm]", "latency.delay_ms=[0,100]", "workers=2"])
+    assert config["suite"] == "control"
+    assert config["agents"] == ["idm"]
+    assert config["latency"]["delay_ms"] == [0, 100]
+    assert config["workers"] == 2
+
+
+def test_compose_chooses_a_group() -> None:
+    assert compose_config("eval", ["latency=lognormal", "latency.median_ms=90"])["latency"]["median_ms"] == 90
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("suit=smoke", "Did you mean 'suite'"),
+        ("latency=constan", "Did you mean 'constant'"),
+        ("latency.delay=3", "Did you mean 'delay_ms'"),
+    ],
+)
+def test_unknown_words_name_the_nearest(word: str, message: str) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        compose_config("eval", [word])
+
+
+def test_word_without_a_sign() -> None:
+    with pytest.raises(ParameterError, match="key=value"):
+        compose_config("eval", ["smoke"])
+
+
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["eval", "suite=smoke", "agents=[idm,expert]", "latency.delay_ms=[0,100]", f"out={out}", "--dry-run", "--json"]
+    result = runner.invoke(app, words)
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.output.splitlines()[-1])
+    assert facts["episodes"] == facts["cases"] * 4
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["eval", "suite=smok"],
+        ["eval", "agents=[nobody]"],
+        ["eval", "workers=0"],
+        ["eval", "cases=0"],
+        ["eval", "record=some"],
+        ["eval", "scenarios=[cutin]"],
+        ["eval", "mode=instant"],
+        ["eval", "waiting=sleep"],
+        ["eval", "latency.delay_ms=-1"],
+        ["eval", "metrics=[nothing]"],
+        ["ls", "things"],
+        ["show", "nothing_like_this"],
+        ["bench", "sim", "seed=3"],
+    ],
+)
+def test_usage_errors_exit_with_2_and_no_traceback(words: list[str], tmp_path: Path) -> None:
+    tail = [f"out={tmp_path / 'run'}"] if words[0] == "eval" else []
+    result = runner.invoke(app, words + tail)
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert "error" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_foreign_folder_is_refused_untouched(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    result = runner.invoke(app, ["eval", "suite=smoke", "agents=[idm]", f"out={tmp_path}"])
+    assert result.exit_code == 2
+    assert "not a run folder" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_ls_and_show_know_every_entry() -> None:
+    for kind in ("suites", "scenarios", "agents", "metrics", "latencies"):
+        result = runner.invoke(app, ["ls", kind, "--json"])
+        assert result.exit_code == 0, result.output
+        for row in json.loads(result.output.splitlines()[-1])[kind]:
+            assert row["description"], (kind, row)
+            shown = runner.invoke(app, ["show", row["name"], "--json"])
+            assert shown.exit_code == 0, shown.output
+
+
+def test_import_pulls_in_no_heavy_library() -> None:
+    code = "import sys, simdrive; print([name for name in ('torch', 'pygame', 'numba') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.strip() == "[]"
