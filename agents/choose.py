@@ -28,14 +28,16 @@ from simdrive.jit import jit, jit_inner
 from simdrive.sim.plans import shift_length, write_point
 
 PLAN_ROWS = 26  # 5 s in steps of STEP_S
-PREVIOUS_R, PREVIOUS_S = 0, 1  # per slot: offset chosen last, time of that choice, s
+PREVIOUS_R, PREVIOUS_S, PREVIOUS_V = 0, 1, 2  # per slot: last choice: offset, time, first row of its speeds
+MEMORY = PREVIOUS_V + PLAN_ROWS
 
 CALM_JERK, HARD_JERK = 6.0, 25.0
 HARD_BRAKING = 8.0
 GOOD_ENOUGH = 1.5  # what calm driving in lane may cost above a free road before anything else is looked at
 SMALL_SHIFT, LANE_CHANGE, ONCOMING = 0.4, 4.0, 7.0  # what leaving the lane centre costs
+STRADDLE = 2.5  # what driving on a lane line costs
 STAY = 1.0  # what keeping to the offset chosen last is worth
-DANGER = 0.05 * CONTACT
+DANGER = 0.01 * CONTACT
 CALM_LATERAL, HARD_LATERAL = 1.5, 5.0
 ALL_S = 7.0  # later than anybody can come into the path
 HEED = (ALL_S, ALL_S, 3.6, 2.1, 0.7)  # who comes into the path before these times is yielded to
@@ -54,7 +56,7 @@ def _comes_in(facts, used, from_s, to_s):  # type: ignore[no-untyped-def]
 
 @jit_inner
 def _speeds(  # type: ignore[no-untyped-def]
-    route, count, bends, bounds, ego, driver, ghosts, facts, used, caution,
+    route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, planned_mps,
     r1, hard, extra, best, candidate, kept, active,
 ):  # fmt: skip
     """Try the ways to choose the speed on the path to ``r1``; write the best to ``kept`` and return its cost.
@@ -81,8 +83,9 @@ def _speeds(  # type: ignore[no-untyped-def]
             route, count, bends, ego, r1, length, mode, value, until_s, jerk, driver, ghosts, facts, used, candidate
         )
         cost = extra + judge(
-            route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, best - extra, active
-        )
+            route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, planned_mps, best - extra,
+            active,
+        )  # fmt: skip
         if cost < best:
             best = cost
             kept[:, :] = candidate
@@ -93,6 +96,8 @@ def _speeds(  # type: ignore[no-untyped-def]
 def _price(rooms, shift, half, lane_width, previous):  # type: ignore[no-untyped-def]
     """Return what going to offset ``shift`` costs as such."""
     price = SMALL_SHIFT * abs(shift)
+    if abs(shift) + half > 0.5 * lane_width + 0.1:
+        price += STRADDLE
     if abs(shift) > 0.6 * lane_width:
         oncoming = shift + half > rooms[3] + 0.3 or half - shift > rooms[2] + 0.3
         price = ONCOMING if oncoming else LANE_CHANGE
@@ -113,8 +118,8 @@ def _shift(number, lane_width, previous):  # type: ignore[no-untyped-def]
 
 @jit_inner
 def choose(  # type: ignore[no-untyped-def]
-    route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, lane_width, previous,
-    candidate, kept, active, rooms,
+    route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, planned_mps,
+    lane_width, previous, candidate, kept, active, rooms,
 ):  # fmt: skip
     """Write the best candidate to ``kept``; return (its cost, the offset it goes to).
 
@@ -124,7 +129,7 @@ def choose(  # type: ignore[no-untyped-def]
     half, offsets = 0.5 * ego[E_WIDTH], 4 + len(SHIFTS)
     free, best, goal = 0.0, 1e12, 0.0
     for trial in range(1 + 2 * offsets):
-        number, hard = (trial - 1) % offsets, trial > offsets
+        number, hard = (trial - 1) % offsets if trial > 0 else 0, trial > offsets
         if trial == 1:
             if used == 0:
                 return best, 0.0
@@ -137,7 +142,7 @@ def choose(  # type: ignore[no-untyped-def]
                 rooms[side] = widest(route, count, bounds[side], ego[E_S] + 2.0, ahead)
         elif trial == 1 + offsets and best <= free + DANGER:
             return best, goal
-        shift = _shift(max(number, 0), lane_width, previous)
+        shift = _shift(number, lane_width, previous)
         if number > 0:
             repeated = abs(shift) < 0.3 or (number > 1 and abs(shift - previous) < 0.05)
             if repeated or shift + half > rooms[1] or half - shift > rooms[0]:
@@ -147,7 +152,7 @@ def choose(  # type: ignore[no-untyped-def]
             extra = 2.0 * abs(shift) if hard else _price(rooms, shift, half, lane_width, previous)
         cost = _speeds(
             route, count, bends, bounds, ego, driver, ghosts, facts, used if trial > 0 else 0, caution,
-            shift, hard, extra, best, candidate, kept, active,
+            planned_mps, shift, hard, extra, best, candidate, kept, active,
         )  # fmt: skip
         if cost < best:
             best, goal = cost, shift
@@ -158,7 +163,7 @@ def choose(  # type: ignore[no-untyped-def]
 def plan_rows(  # type: ignore[no-untyped-def]
     rows, memory, lanes, poses, following, routes, bounds, egos, actors, driver, bend_mps2, caution, plans, costs
 ):
-    """Plan for every row of a batch; ``memory`` [slots, 2] is updated, ``plans`` [N, 26, 5] and ``costs`` written."""
+    """Plan for every row of a batch; ``memory`` [slots, MEMORY] is updated, ``plans`` [N, 26, 5] and ``costs`` written."""
     ghosts, facts = np.zeros((GHOSTS, STEPS, TRACK)), np.zeros((GHOSTS, FACTS))
     candidate, kept = np.zeros((STEPS, COLUMNS)), np.zeros((STEPS, COLUMNS))
     active, bends, rooms = np.zeros(GHOSTS, np.int64), np.empty(routes.shape[1]), np.empty(4)
@@ -168,14 +173,19 @@ def plan_rows(  # type: ignore[no-untyped-def]
         bend_speeds(route, count, ego[E_FREE], bend_mps2, 1.5, bends)
         used = predict(lanes, poses, following, route, count, ego, actors[n], ghosts, facts)
         fresh = not math.isnan(known[PREVIOUS_S]) and ego[E_TIME] - known[PREVIOUS_S] < 1.5
-        previous = known[PREVIOUS_R] if fresh else 0.0
+        previous, planned = 0.0, math.nan
+        if fresh:
+            previous = known[PREVIOUS_R]
+            ahead = min(round((ego[E_TIME] - known[PREVIOUS_S] + 1.0) / STEP_S), PLAN_ROWS - 1)
+            planned = known[PREVIOUS_V + ahead]
         costs[n], goal = choose(
-            route, count, bends, bounds[n], ego, driver, ghosts, facts, used, caution,
+            route, count, bends, bounds[n], ego, driver, ghosts, facts, used, caution, planned,
             lanes[int(actors[n, 0, LANE]), LANE_WIDTH], previous, candidate, kept, active,
             rooms,
         )  # fmt: skip
         known[PREVIOUS_R], known[PREVIOUS_S] = goal, ego[E_TIME]
         for k in range(plans.shape[1]):
+            known[PREVIOUS_V + k] = kept[k, C_SPEED]
             write_point(
                 route, kept[k, C_S], kept[k, C_R], kept[k, C_SLOPE], kept[k, C_SPEED], k * STEP_S, plans[n, k]
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from simdrive.agents.answers import answer, rule_card, view_of
-from simdrive.agents.choose import PLAN_ROWS, plan_rows
+from simdrive.agents.choose import MEMORY, PLAN_ROWS, plan_rows
 from simdrive.agents.lanemap import lane_map
 from simdrive.agents.memory import SlotMemory
 from simdrive.agents.scene import pack_actors, pack_ego
@@ -39,7 +39,7 @@ class Expert:
             [comfort_acceleration_mps2, comfort_braking_mps2, jam_gap_m, time_gap_s, 8.0]
         )
         self._bend, self._caution = bend_acceleration_mps2, caution
-        self._memory = SlotMemory(scalars=2, per_actor=0)
+        self._memory = SlotMemory(scalars=MEMORY, per_actor=0)
         self.costs: Float = np.empty(0)
 
     def reset(self, slots: Long) -> None:

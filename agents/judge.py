@@ -21,6 +21,7 @@ from simdrive.agents.predict import (
     S_MAX,
     S_MIN,
     SIDE,
+    SLACK,
     SPEED,
     STEP_S,
     STEPS,
@@ -37,41 +38,45 @@ from simdrive.jit import jit_inner
 from simdrive.sim.plans import route_pose
 
 CONTACT, OFF_ROAD = 3000.0, 1500.0
-PROGRESS = 2.5
+HIT_STANDING = 60.0  # somebody runs into the standing car
+PROGRESS, OVERSPEED = 2.5, 10.0
 HARD_MARGIN_M, SIDE_MARGIN_M = 0.35, 0.2  # along, across: closer counts as contact
 SOFT_SIDE_M = 0.7
-PASSING_S = 0.7  # time between crossing paths below which it gets uncomfortable
+CLOSE_S, PASSING_S = 0.4, 0.9  # time between crossing paths that is too close, and that is uncomfortable
+NEAR_PASS = 120.0  # cost per second of crossing too close
+FLICKER = 0.35  # cost per m/s of changing one's mind about the speed
+BLUR_MPS = 0.25  # how fast predictions lose accuracy along the ego's path
 FALLBACK_S = 0.6  # how long a candidate is driven before an unlikely event must be answered by a full brake
 
 
 @jit_inner
-def contact(x, y, heading, length, width, ego_speed, track, other_length, other_width):  # type: ignore[no-untyped-def]
-    """Return (hit, near): contact within the hard margins, and within the time margin of crossing paths."""
-    cos, sin = math.cos(heading), math.sin(heading)
+def contact(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore[no-untyped-def]
+    """Return 2 for contact within the hard margins, else how close paths that cross come in time (0 .. 1).
+
+    ``slack`` scales the margins.
+    """
     turn = track[HEADING] - heading
-    # Boxes are compared at steps: what moves past in between is covered by longer boxes.
-    closing = abs(ego_speed - track[SPEED] * math.cos(turn))
-    stretch = 2.0 * HARD_MARGIN_M + 0.5 * STEP_S * closing
-    hit = boxes_overlap(
-        x, y, heading, length + stretch, width + 2.0 * SIDE_MARGIN_M,
-        track[X], track[Y], track[HEADING], other_length, other_width,
-    )  # fmt: skip
-    if hit:
-        return True, True
-    across = abs(math.sin(turn))
-    if across < 0.35:
-        return False, False
-    longer = other_length + 2.0 * PASSING_S * abs(track[SPEED]) * across
-    dx, dy = track[X] - x, track[Y] - y
-    near = boxes_overlap(
-        x, y, heading, length + stretch, width + 2.0 * SIDE_MARGIN_M,
-        track[X], track[Y], track[HEADING], longer, other_width,
-    )  # fmt: skip
-    return False, near and dx * cos + dy * sin > -0.5 * length
+    # Boxes are compared at steps: what moves past in between is covered by longer boxes. Predictions blur with time.
+    closing = abs(candidate[k, C_SPEED] - track[SPEED] * math.cos(turn))
+    blur = min(BLUR_MPS * k * STEP_S, 1.2) if track[SPEED] > 0.1 else 0.0
+    length = ego[E_LENGTH] + slack * (2.0 * (HARD_MARGIN_M + blur) + 0.5 * STEP_S * closing)
+    width = ego[E_WIDTH] + slack * 2.0 * SIDE_MARGIN_M
+    across = abs(track[SPEED] * math.sin(turn))
+    ahead = (track[X] - x) * math.cos(heading) + (track[Y] - y) * math.sin(heading) > -0.5 * ego[E_LENGTH]
+    for level in range(3):
+        margin_s = 0.0 if level == 0 else (CLOSE_S if level == 1 else PASSING_S)
+        if level > 0 and (across < 0.5 or not ahead):
+            return 0.0
+        longer = fact[LENGTH] + 2.0 * margin_s * across
+        if boxes_overlap(
+            x, y, heading, length, width, track[X], track[Y], track[HEADING], longer, fact[WIDTH]
+        ):
+            return 2.0 if level == 0 else (1.0 if level == 1 else 0.25)
+    return 0.0
 
 
 @jit_inner
-def _pair(candidate, k, x, y, heading, ego, track, fact):  # type: ignore[no-untyped-def]
+def _pair(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore[no-untyped-def]
     """Return (hit, cost of closeness per second) of the ego and one ghost at step ``k``."""
     v = candidate[k, C_SPEED]
     along, across = track[S] - candidate[k, C_S], track[R] - candidate[k, C_R]
@@ -81,10 +86,10 @@ def _pair(candidate, k, x, y, heading, ego, track, fact):  # type: ignore[no-unt
     outlook = 1.0 + 1.8 * abs(closing) + PASSING_S * track[SPEED]
     if abs(along) > reach + outlook or abs(across) > sides + SOFT_SIDE_M + PASSING_S * track[SPEED] + 1.5:
         return False, 0.0
-    hit, near = contact(x, y, heading, ego[E_LENGTH], ego[E_WIDTH], v, track, fact[LENGTH], fact[WIDTH])
-    if hit:
+    near = contact(candidate, k, x, y, heading, ego, track, fact, slack)
+    if near > 1.5:
         return True, 0.0
-    cost = 25.0 if near else 0.0
+    cost = NEAR_PASS * near
     clear, gap = abs(across) - sides, abs(along) - reach
     if clear < 0.1 and along > 0.0:
         gap = max(gap, 0.05)
@@ -142,7 +147,7 @@ def _near(candidate, ego, facts, used, active):  # type: ignore[no-untyped-def]
 
 @jit_inner
 def judge(  # type: ignore[no-untyped-def]
-    route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, best, active
+    route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, planned_mps, best, active
 ):
     """Return the cost of a candidate, or anything above ``best`` as soon as it is above.
 
@@ -152,6 +157,7 @@ def judge(  # type: ignore[no-untyped-def]
         ego: packed ego (simdrive.agents.scene).
         candidate: ``[STEPS, COLUMNS]`` from ``roll``.
         ghosts, facts, used: predictions.
+        planned_mps: speed that the plan before had for one second from now, NaN = none.
         caution: weight of hypotheses that are not the likeliest.
         best: cost of the best candidate so far.
         active: int64 ``[GHOSTS]`` scratch.
@@ -159,6 +165,8 @@ def judge(  # type: ignore[no-untyped-def]
     cost, row, speed_row = 0.0, 0, 0
     before = ego[E_ACCELERATION]
     found = _near(candidate, ego, facts, used, active)
+    if not math.isnan(planned_mps):
+        cost += min(FLICKER * abs(candidate[round(1.0 / STEP_S), C_SPEED] - planned_mps), 2.0)
     for k in range(1, STEPS):
         s, r, v, a = candidate[k, C_S], candidate[k, C_R], candidate[k, C_SPEED], candidate[k, C_ACCELERATION]
         t = k * STEP_S
@@ -166,7 +174,7 @@ def judge(  # type: ignore[no-untyped-def]
         allowed, speed_row = speed_at(route, count, bends, s, speed_row)
         while row < count - 2 and route[row + 1, 3] <= s:
             row += 1
-        behind = max(allowed - v, 0.0) * PROGRESS + 4.0 * max(v - allowed - 0.3, 0.0)
+        behind = max(allowed - v, 0.0) * PROGRESS + OVERSPEED * max(v - allowed - 0.3, 0.0)
         cost += STEP_S * (behind / max(allowed, 1.0) + 0.08 * a * a + 0.35 * min(abs(r), 3.5))
         if k < 12:
             cost += 0.012 * (a - before) * (a - before)
@@ -188,8 +196,10 @@ def judge(  # type: ignore[no-untyped-def]
             likely = facts[g, LIKELY]
             if likely < 0.45 or k >= facts[g, UNTIL]:
                 continue
-            hit, close = _pair(candidate, k, x, y, heading, ego, ghosts[g, k], facts[g])
+            hit, close = _pair(candidate, k, x, y, heading, ego, ghosts[g, k], facts[g], facts[g, SLACK])
             cost += STEP_S * close * likely * fade
+            if hit and v < 0.05:
+                return cost + HIT_STANDING * likely
             if hit:
                 other = ghosts[g, k]
                 aside = 0.5 * (other[SPEED] - abs(other[ALONG]))

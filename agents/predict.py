@@ -50,7 +50,8 @@ TRACK = 9
 ACTOR, LIKELY, LENGTH, WIDTH, KIND, R_MIN, R_MAX, S_MIN, S_MAX = range(9)
 M_IN, M_OUT, M_FROM, M_TO, M_ALONG = range(9, 14)
 UNTIL = 14  # step up to which contact with it is the ego's business
-FACTS = 15
+SLACK = 15  # scale of the margins: 0 for one that is within them already
+FACTS = 16
 # kinds of a hypothesis
 GOES_ON, TURNS, CHANGES_LANE, SETS_OFF = range(4)
 
@@ -162,7 +163,11 @@ def _keep(route, count, ego, ghosts, facts, used, actor, likely, length, width, 
         fact[R_MAX] = max(fact[R_MAX], track[k, R] + track[k, SIDE])
         fact[S_MIN] = min(fact[S_MIN], track[k, S] - track[k, HALF])
         fact[S_MAX] = max(fact[S_MAX], track[k, S] + track[k, HALF])
-    fact[UNTIL] = STEPS
+    fact[UNTIL], fact[SLACK] = STEPS, 1.0
+    gap = abs(track[0, S] - ego[E_S]) - track[0, HALF] - 0.5 * ego[E_LENGTH]
+    side = abs(track[0, R] - ego[E_R]) - track[0, SIDE] - 0.5 * ego[E_WIDTH]
+    if gap < 1.0 and side < 0.35:
+        fact[SLACK] = 0.0
     if track[0, S] + track[0, HALF] < ego[E_S] - 0.5 * ego[E_LENGTH] and track[0, ALONG] > 0.5:
         # Who follows in the same lane keeps its own distance; beside, it reacts to a car in front of it.
         same_lane = abs(track[0, R] - ego[E_R]) < track[0, SIDE] + 0.5 * ego[E_WIDTH]

@@ -1,0 +1,1 @@
+"""Every name a user can choose, one yaml each."""

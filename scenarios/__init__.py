@@ -1,0 +1,1 @@
+"""Parametrised generators of worlds, one file per family."""

@@ -53,13 +53,21 @@ class ChainBraking:
         row = -1
         if hazard:
             row = _brake(stage, platoon, params, when, rest_s)
+        first = len(stage.actors) + 1
         for other in range(lanes):
             if other != own:
                 here = road.beside(lane, _START_M, ("a", "b", other))
                 pace = speed * float(rng.uniform(0.97, 1.02))
-                flow(stage, rng, ("a", "b", other), (here - 60.0, here + 150.0), pace, gap_m=(10.0, 45.0), level_m=here)
+                flow(
+                    stage, rng, ("a", "b", other), (here - 60.0, here + 150.0), pace,
+                    gap_m=(10.0, 45.0), level_m=here,
+                )  # fmt: skip
+        jam, late = rng.random() < 0.6, rng.uniform(0.0, 0.5, size=40)
+        if hazard and jam:
+            for who, delay in zip(range(first, len(stage.actors) + 1), late, strict=False):
+                _brake_along(stage, who, row, params, float(delay), rest_s)
         tail(stage, rng, lane, _START_M, speed)
-        shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, 1000.0), 2.2)
+        shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, 1000.0), 0.7)
         return stage.world(
             goal_m=speed * (when + 6.5), time_limit_s=30.0, lighting=draw_light(rng),
             hazard=hazard, hazard_actors=platoon[:1], hazard_row=row,
@@ -91,6 +99,17 @@ def _brake(stage: Stage, platoon: list[int], params: Mapping[str, Any], when: fl
         row = stage.event(who, Action.STOP, braking, rate=_JERK_MPS3, after=row, delay_s=delay)
         go = stage.event(who, Action.SPEED, speed, rate=2.2, after=go, delay_s=0.8)
     return row
+
+
+def _brake_along(
+    stage: Stage, who: int, row: int, params: Mapping[str, Any], delay_s: float, rest_s: float
+) -> None:
+    """Let traffic on another lane brake with the platoon: the jam reaches across the road."""
+    speed, braking = params["ego_speed_mps"], 0.9 * params["first_braking_mps2"]
+    first = stage.event(
+        who, Action.ACCELERATE, -braking, rate=_JERK_MPS3, until=0.15 * speed, after=row, delay_s=delay_s
+    )
+    stage.event(who, Action.SPEED, speed, rate=2.2, after=first, delay_s=0.85 * speed / braking + rest_s)
 
 
 def _gap_m(ahead: ActorSpec, behind: ActorSpec) -> float:

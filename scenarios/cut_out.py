@@ -18,7 +18,7 @@ from simdrive.sim.spec import Action, Trigger, WorldSpec
 from simdrive.sim.state import Shape
 
 _START_M = 110.0
-_SHOULDER_M = 3.4
+_SHOULDER_M = 0.7
 _SHAPES = {"car": Shape.CAR, "van": Shape.VAN, "truck": Shape.TRUCK}
 
 
@@ -46,7 +46,7 @@ class CutOut:
         road = highway(rng)
         lanes, left = road.lanes(("a", "b", 0)), params["side"] == "left"
         own = int(rng.integers(1, lanes)) if left else int(rng.integers(0, lanes - 1))
-        lane, beside, last = ("a", "b", own), own - 1 if left else own + 1, ("a", "b", lanes - 1)
+        lane, beside = ("a", "b", own), own - 1 if left else own + 1
         stage = Stage(road, ego_on(lane, _START_M, speed), (lane,))
 
         lead = on_lane(rng, "lead", _SHAPES[params["lead"]], lane, 0.0)
@@ -63,21 +63,18 @@ class CutOut:
         if hazard:
             victim = stage.add(replace(stopped, s_m=stopped_m))
             stage.event(victim, Action.SPEED, 0.9 * speed, rate=2.5, after=swerve, delay_s=reveal + rest_s)
-        else:  # the same vehicle has reached the hard shoulder
-            aside = 0.5 * (road.lane_width_m + _SHOULDER_M)
-            level = road.beside(lane, stopped_m, last)
-            victim = stage.add(replace(stopped, lane=last, s_m=level, r_m=aside))
+        else:  # the same vehicle flows with the traffic
+            victim = stage.add(replace(stopped, s_m=lead_m + 2.0 * speed + 15.0, speed_mps=speed))
 
         for other in range(lanes):
             if other != own:
                 near = ("a", "b", other)
                 here = road.beside(lane, _START_M, near)
-                level = None if other == beside else here
                 free = [(here - 5.0, here + lead_m - _START_M + 90.0)] if other == beside else []
                 pace = speed * float(rng.uniform(0.97, 1.01))
-                flow(stage, rng, near, (here - 60.0, here + 160.0), pace, keep_free=free, share=0.5, level_m=level)
+                flow(stage, rng, near, (here - 60.0, here + 160.0), pace, keep_free=free, share=0.5, level_m=here)
         tail(stage, rng, lane, _START_M, speed)
-        shoulder(stage, last, (_START_M - 40.0, 1000.0), _SHOULDER_M)
+        shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, 1000.0), _SHOULDER_M)
         return stage.world(
             goal_m=speed * (wait + 9.0), time_limit_s=28.0, lighting=draw_light(rng),
             hazard=hazard, hazard_actors=(victim,), hazard_row=swerve,

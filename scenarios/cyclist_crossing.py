@@ -37,9 +37,9 @@ class CyclistCrossing:
     )  # fmt: skip
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(9.0, 18.0, "m/s"),
+        "ego_speed_mps": Range(10.0, 19.0, "m/s"),
         "cyclist_speed_mps": Range(2.5, 6.5, "m/s"),
-        "start_distance_m": Range(2.0, 7.0, "m"),  # from the edge of the road
+        "start_distance_m": Range(1.5, 6.0, "m"),  # from the edge of the road
         "offset_s": Range(-0.6, 0.3, "s"),  # ego front at the path minus cyclist at the lane centre
         "side": Choice(("left", "right")),
         "corner": Choice(("open", "house")),

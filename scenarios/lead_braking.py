@@ -87,4 +87,4 @@ def _surround(stage: Stage, rng: np.random.Generator, own: int, speed: float) ->
     if speed < _URBAN_MPS:
         edge = 0.5 * road.lane_width_m + 4.0
         buildings(stage, rng, lane, (_START_M, _START_M + 16.0 * speed), edge, share=0.45)
-    shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, min(_START_M + 20.0 * speed, 780.0)), 1.5)
+    shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, min(_START_M + 20.0 * speed, 780.0)), 0.6)

@@ -35,8 +35,8 @@ class MergeSlow:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(13.0, 23.0, "m/s"),
         "slow_speed_mps": Range(0.0, 4.0, "m/s"),
-        "braking_mps2": Range(6.5, 10.0, "m/s2"),
-        "time_gap_s": Range(0.1, 1.0, "s"),  # to the vehicle ahead when the ego has merged
+        "braking_mps2": Range(7.0, 10.0, "m/s2"),
+        "time_gap_s": Range(0.05, 0.9, "s"),  # to the vehicle ahead when the ego has merged
         "before_merge_s": Range(0.0, 3.0, "s"),  # from the braking to the merge
     }
 

@@ -59,7 +59,7 @@ class PedestrianOccluded:
 
         look = draw_size(rng, Shape.PEDESTRIAN, child=params["walker"] == "child")
         x, y, heading = road.pose(lane, line_m, begin_m)
-        who = stage.add(anywhere(rng, "walker", Shape.PEDESTRIAN, (x, y, heading - math.pi / 2), **look))
+        who = stage.add(anywhere(rng, "pedestrian", Shape.PEDESTRIAN, (x, y, heading - math.pi / 2), **look))
         row = -1
         if hazard:
             ready = stage.lead_in(who)
@@ -75,7 +75,10 @@ class PedestrianOccluded:
         length = park(stage, rng, lane, near_m, half + gap, occluder, align=-1)
         length_after = park(stage, rng, lane, far_m, half + gap, Shape.CAR, align=1)
         rows = ((near_m - length - 36.0, near_m - length - 2.2), (far_m + length_after + 1.8, far_m + 24.0))
-        street_side(stage, rng, lane, (_START_M - 40.0, line_m + 70.0), parking_gap_m=gap, parked=rows)
+        street_side(
+            stage, rng, lane, (_START_M - 40.0, line_m + 70.0), parking_gap_m=gap, parked=rows,
+            keep_free=((line_m - 3.0, line_m + 3.0),),
+        )  # fmt: skip
         opposite = road.beside(lane, line_m, facing)
         parked_left = ((opposite - 30.0, opposite - 5.0), (opposite + 5.0, opposite + 25.0))
         left_gap = 0.4 if rng.random() < 0.5 else None

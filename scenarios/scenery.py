@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from typing import Any
 
 import numpy as np
 
@@ -50,14 +53,14 @@ def urban(rng: Generator) -> Road:
 def draw_light(rng: Generator, *, tunnel: tuple[float, float] | None = None, glare: float = 0.0) -> Lighting:
     """Return light and weather that make the picture different but hide nothing nearer than 220 m."""
     kind = rng.random()
-    sun = {
+    sun: dict[str, Any] = {
         "sun_elevation_deg": float(rng.uniform(25.0, 70.0)),
         "sun_azimuth_deg": float(rng.uniform(0.0, 360.0)),
         "cloud": float(rng.uniform(0.0, 0.5)),
     }
     low, night = float(rng.uniform(4.0, 12.0)), float(rng.uniform(-30.0, -8.0))
     fog, rain = float(rng.uniform(220.0, 700.0)), float(rng.uniform(0.2, 0.7))
-    more: dict[str, float] = {}
+    more: dict[str, Any] = {}
     if tunnel is not None:
         more = {"tunnel_start_x_m": tunnel[0], "tunnel_end_x_m": tunnel[1], "exit_glare": glare}
     if kind < 0.4 or tunnel is not None:  # glare needs daylight
@@ -129,9 +132,13 @@ def buildings(
 
 
 def walkers(
-    stage: Stage, rng: Generator, lane: LaneIndex, span: Span, r_m: float, most: int, *, against: bool = False
+    stage: Stage, rng: Generator, lane: LaneIndex, span: Span, r_m: float, most: int, *, against: bool = False,
+    keep_free: Sequence[Span] = (),
 ) -> None:
-    """Let up to ``most`` people walk along a pavement ``r_m`` to the right of a lane, forwards or backwards."""
+    """Let up to ``most`` people walk along a pavement ``r_m`` to the right of a lane, forwards or backwards.
+
+    Nobody starts at an s in ``keep_free``.
+    """
     count = int(rng.integers(0, most + 1))
     room = (span[1] - span[0]) / max(count, 1)
     for number in range(count):
@@ -140,9 +147,11 @@ def walkers(
         offset = r_m + (0.6 if against else -0.6) + float(rng.uniform(-0.15, 0.15))  # each keeps to the right
         if against:  # paths along lanes lead forwards only
             x, y, heading = stage.road.pose(lane, s, offset)
-            stage.add(anywhere(rng, "walker", Shape.PEDESTRIAN, (x, y, heading + math.pi), speed))
+            walker = anywhere(rng, "walker", Shape.PEDESTRIAN, (x, y, heading + math.pi), speed)
         else:
-            stage.add(on_lane(rng, "walker", Shape.PEDESTRIAN, lane, s, speed, r_m=offset))
+            walker = on_lane(rng, "walker", Shape.PEDESTRIAN, lane, s, speed, r_m=offset)
+        if not any(low <= s <= high for low, high in keep_free):
+            stage.add(walker)
 
 
 def rectangle(x_m: Span, y_m: Span) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -30,6 +30,7 @@ def street_side(
     share: float = 0.8,
     houses: float = 0.5,
     people: int = 2,
+    keep_free: Sequence[Span] = (),
 ) -> None:
     """Furnish the right side of a lane over a stretch of it.
 
@@ -43,6 +44,7 @@ def street_side(
         share: of parking places taken.
         houses: share of building plots that are built on.
         people: most people walking on the pavement.
+        keep_free: stretches of s where nobody starts to walk.
     """
     half, kerb = 0.5 * stage.road.lane_width_m, kerb_m(stage, parking_gap_m)
     if parking_gap_m is not None:
@@ -50,6 +52,6 @@ def street_side(
         for stretch in parked:
             parked_row(stage, rng, lane, stretch, half + parking_gap_m, share)
     pavement(stage, lane, span, kerb)
-    walkers(stage, rng, lane, span, kerb + 0.5 * PAVEMENT_M, people)
-    walkers(stage, rng, lane, span, kerb + 0.5 * PAVEMENT_M, people // 2, against=True)
+    walkers(stage, rng, lane, span, kerb + 0.5 * PAVEMENT_M, people, keep_free=keep_free)
+    walkers(stage, rng, lane, span, kerb + 0.5 * PAVEMENT_M, people // 2, against=True, keep_free=keep_free)
     buildings(stage, rng, lane, span, kerb + PAVEMENT_M + 0.6, houses)

@@ -10,7 +10,8 @@ from simdrive.sim.spec import LaneIndex
 from simdrive.sim.state import Shape
 
 _LENGTH_M = 13.0  # room for the longest vehicle
-_BESIDE, _BESIDE_ROOM_M = 0.6, 22.0
+_BESIDE, _BESIDE_ROOM_M = 0.6, 24.0
+_BESIDE_M = (-11.0, 2.0)  # a little behind is where an ego that brakes and swerves comes to
 
 
 def flow(
@@ -39,7 +40,7 @@ def flow(
         level_m: s level with the ego; somebody drives there more often than not, and blocks the way aside.
     """
     if level_m is not None:
-        here = level_m + float(rng.uniform(-6.0, 6.0))
+        here = level_m + float(rng.uniform(*_BESIDE_M))
         blocker = on_lane(
             rng, "beside", draw_traffic_shape(rng), lane, here, speed_mps, reactive=True, time_wanted_s=0.8
         )

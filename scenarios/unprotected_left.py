@@ -40,8 +40,8 @@ class UnprotectedLeft:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(6.0, 8.5, "m/s"),
-        "oncoming_speed_mps": Range(11.0, 20.0, "m/s"),
-        "offset_s": Range(-0.1, 1.15, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
+        "oncoming_speed_mps": Range(12.0, 22.0, "m/s"),
+        "offset_s": Range(0.0, 1.2, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
         "screen": Choice(("truck", "none")),
     }
 
@@ -105,7 +105,7 @@ def _bystanders(stage: Stage, rng: np.random.Generator, scene: Crossing, truck: 
     pavements(stage, rng, scene)
     houses(stage, rng, scene, near_left=True, near_right=True)
     screen = on_lane(rng, "turning", Shape.TRUCK, ("in2", "stop2", 0), 0.0, indicator=-1)
-    ahead = float(rng.uniform(-5.0, 0.0))
+    ahead = float(rng.uniform(-7.0, -1.0))
     if truck:
         stage.add(replace(screen, s_m=ARM_M - ahead - 0.5 * screen.length_m))
     elif own == 1 and rng.random() < 0.5:

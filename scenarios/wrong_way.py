@@ -34,7 +34,7 @@ class WrongWay:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(14.0, 26.0, "m/s"),
         "oncoming_speed_mps": Range(14.0, 26.0, "m/s"),
-        "ttc_s": Range(0.1, 2.2, "s"),  # left when the vehicle begins to overlap the ego's path
+        "ttc_s": Range(0.2, 2.6, "s"),  # left when the vehicle begins to overlap the ego's path
         "lateral_speed_mps": Range(1.0, 2.5, "m/s"),
         "intrusion": Range(0.7, 1.0),  # how far into the lane, 1 = to its centre
         "return_s": Range(1.5, 6.0, "s"),  # from leaving its lane to turning back

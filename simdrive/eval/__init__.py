@@ -1,0 +1,1 @@
+"""Driving, scoring and storing whole suites."""

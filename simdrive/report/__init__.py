@@ -1,0 +1,1 @@
+"""What people look at: tables and videos made from run folders."""

@@ -36,7 +36,7 @@ WINDOW_US = 4_000_000  # how much of the past the timing strip shows
 AHEAD_US = 150_000
 TTC_WARN_S, TTC_BAD_S, TTC_SHOWN_S = 3.0, 1.5, 10.0
 MOST_ROWS = 6
-NONE = "–"
+NONE = "-"
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,12 @@ def text_width(text: str, size: int) -> float:
 
 
 def fitting(text: str, size: int, width: float) -> str:
-    """Return the text, shortened with an ellipsis where it is wider than ``width`` pixels."""
+    """Return the text, shortened with three dots where it is wider than ``width`` pixels."""
     if text_width(text, size) <= width:
         return text
-    while text and text_width(text + "…", size) > width:
+    while text and text_width(text + "...", size) > width:
         text = text[:-1]
-    return text.rstrip() + "…"
+    return text.rstrip() + "..."
 
 
 def title(log: EpisodeLog) -> str:
@@ -142,7 +142,7 @@ def title(log: EpisodeLog) -> str:
 
 def subtitle(log: EpisodeLog, caption: Caption) -> str:
     """Return case, driver and latency setting on one line."""
-    parts = [f"seed {log.case.seed}", caption.agent, caption.latency]
+    parts = [f"case {log.case.key[:8]}", caption.agent, caption.latency]
     return "  ·  ".join(part for part in parts if part)
 
 
@@ -239,7 +239,7 @@ def timeline(draw: ImageDraw.ImageDraw, box: tuple[float, float, float, float], 
     pitch = (bottom - top - 12) / rows
     for request in _recent(log.requests, now_us - WINDOW_US, now_us):
         y = top + 3 + pitch * int(places[request])
-        _span(draw, log.requests, request, now_us, across, (y, y + min(max(pitch - 3.0, 2.0), 16.0)))
+        _span(draw, log.requests, request, now_us, across, (y, y + min(max(pitch - 3.0, 2.0), 24.0)))
     draw.line((across(now_us), top, across(now_us), bottom), INK, 1)
 
 
@@ -270,7 +270,8 @@ def _span(
     def bar(begin_us: int, end_us: int, colour: Colour) -> None:
         end = now_us if end_us < 0 else min(end_us, now_us)
         if begin_us >= 0 and begin_us <= now_us:
-            draw.rectangle((across(begin_us), top, max(across(end), across(begin_us) + 1), bottom), fill=colour)
+            left = across(begin_us)
+            draw.rectangle((left, top, max(across(end) - 3, left + 1), bottom), fill=colour)
 
     seen, started = int(requests.t_obs_us[k]), int(requests.t_start_us[k])
     finished, used = int(requests.t_finish_us[k]), int(requests.t_actuate_us[k])

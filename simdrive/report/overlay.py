@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from simdrive.geometry import box_corners
-from simdrive.report.hud import GOOD, HAZARD
+from simdrive.report.hud import GOOD, HAZARD, INK
 from simdrive.sim.birdseye import BirdsEye, to_pixels
 from simdrive.sim.route import build_route
 from simdrive.sim.spec import WorldSpec
@@ -85,8 +85,9 @@ def draw_on_camera(picture: Bytes, instance: Instance, camera: CameraSpec, log: 
     for hazard in hazards:
         rows, columns = np.nonzero(instance == hazard)
         if len(rows) >= _LEAST_PIXELS:
-            frame = (columns.min() - 4, rows.min() - 4, columns.max() + 4, rows.max() + 4)
-            draw.rectangle(tuple(int(edge) for edge in frame), outline=HAZARD, width=2 if camera.width > 500 else 1)
+            low, high = (columns.min() - 4, rows.min() - 4), (columns.max() + 4, rows.max() + 4)
+            edges = (max(low[0], 1), max(low[1], 1), min(high[0], camera.width - 3), min(high[1], camera.height - 2))
+            draw.rectangle([int(edge) for edge in edges], outline=HAZARD, width=2 if camera.width > 500 else 1)
     return np.asarray(image)
 
 
@@ -130,10 +131,12 @@ def draw_on_birdseye(picture: Bytes, view: BirdsEye, route: Float, log: EpisodeL
     way = plan_ahead(log, row)
     if len(evenly(way)) >= 2:
         draw.line(line(way), (*GOOD, 235), 3 * large, joint="curve")
+    own = line(_outline(log, row, 0, 0.25))
+    draw.line([*own, own[0]], (*INK, 255), large)
     if log.hazard_us >= 0:
         in_sight = log.hazard_us <= int(log.t_us[row])
         for hazard in np.flatnonzero(log.actors.is_hazard & log.present[row]):
-            corners = line(_outline(log, row, int(hazard)))
+            corners = line(_outline(log, row, int(hazard), _MARGIN_M))
             draw.line([*corners, corners[0]], (*HAZARD, 255 if in_sight else 120), (2 if in_sight else 1) * large)
     return shrink_over(picture, layer)
 
@@ -145,14 +148,10 @@ def shrink_over(picture: Bytes, layer: Image.Image) -> Bytes:
     return np.asarray(base.convert("RGB"))
 
 
-def _outline(log: EpisodeLog, row: int, actor: int) -> Float:
-    size = (log.actors.length[actor], log.actors.width[actor])
-    values = (
-        log.x[row, actor],
-        log.y[row, actor],
-        log.heading[row, actor],
-        *(extent + 2 * _MARGIN_M for extent in size),
-    )
+def _outline(log: EpisodeLog, row: int, actor: int, margin_m: float) -> Float:
+    """Return the corners ``[4, 2]`` of an actor's box with a margin all round."""
+    size = (log.actors.length[actor] + 2 * margin_m, log.actors.width[actor] + 2 * margin_m)
+    values = (log.x[row, actor], log.y[row, actor], log.heading[row, actor], *size)
     return box_corners(*(np.asarray(value) for value in values))
 
 

@@ -39,8 +39,8 @@ from simdrive.types import Bytes, CameraSpec, EndReason, EpisodeLog
 
 CARD_S = 1.5  # how long the outcome stays
 _CHUNK = 8  # frames rendered together
-_AHEAD_RANGE_M = (55.0, 110.0)
-_HORIZON_S = 3.5  # the bird's-eye view reaches as far ahead as the cruise speed does in this time
+_AHEAD_RANGE_M = (40.0, 70.0)
+_HORIZON_S = 2.6  # the bird's-eye view reaches as far ahead as the cruise speed does in this time
 _HIDDEN = np.array((84, 86, 90))  # towards this the colours of actors out of sight fade
 _GIF_COLOURS = 96
 

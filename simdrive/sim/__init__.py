@@ -1,0 +1,1 @@
+"""Worlds, actors, cameras and line of sight as compiled array code."""

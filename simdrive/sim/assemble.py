@@ -157,7 +157,7 @@ def _ways(
         stacked[w, : counts[w]], stacked[w, counts[w] :] = route, route[-1]
         first, last = _lane_range(roads, map_id[w])
         free_widths(
-            roads.lane_geometry[first:last], roads.points, *shared, int(polygons[w]), int(polygons[w + 1]),
+            roads.lane_geometry[first:last], roads.points, bool(roads.fused_dot[0]), *shared, int(polygons[w]), int(polygons[w + 1]),
             stacked[w], int(counts[w]), widths[w],
         )  # fmt: skip
     left, right, same_left, same_right = (np.ascontiguousarray(widths[:, column]) for column in range(4))

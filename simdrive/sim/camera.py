@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -177,9 +178,9 @@ def _checked(state: SceneState, scenes: int) -> StateArrays:
         raise ParameterError(f"state.scene must name one of {scenes} scenes, got {state.scene.tolist()}")
     if worlds and not (0 <= int(state.shape.min()) and int(state.shape.max()) < len(Shape)):
         raise ParameterError(f"state.shape must be one of 0..{len(Shape) - 1}, got {np.unique(state.shape).tolist()}")
-    sizes = {"scene": (worlds,), "t_us": (worlds,), "ego_lane": (worlds,)}
+    sizes: dict[str, tuple[int, ...]] = {"scene": (worlds,), "t_us": (worlds,), "ego_lane": (worlds,)}
     sizes |= {"light": (worlds, LIGHT_COLUMNS), "colour": (worlds, actors, 3)}
-    columns = {}
+    columns: dict[str, Any] = {}
     for name, kind in _KINDS.items():
         column = np.ascontiguousarray(getattr(state, name), dtype=kind)
         if column.shape != sizes.get(name, (worlds, actors)):

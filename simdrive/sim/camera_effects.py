@@ -17,26 +17,33 @@ from simdrive.sim import lighting as li
 from simdrive.sim.camera_light import EYE_INSIDE, SUN_X, SUN_Y, SUN_Z
 from simdrive.sim.camera_tunnel import TUNNEL_HEIGHT_M
 from simdrive.sim.camera_view import CENTRE_X, CENTRE_Y, EYE_X, EYE_Y, EYE_Z, FOCAL, PIXELS, to_camera
+from simdrive.sim.raster import OBJECT_ID, ZONE_BIT, Ids
 from simdrive.sim.state import Float
+from simdrive.types import Long
 
 Picture = npt.NDArray[np.uint8]
 
 LOW_SUN_RAD = math.radians(16.0)
-_DEEPEST_VEIL = 0.02
+_FAINTEST_VEIL = 0.02
+_INSIDE_SHARE = 0.45
 
 
 @jit_bare_inner
-def apply_effects(picture: Picture, light: Float, frame: Float, t_us: int, camera: int, fade: Float) -> None:
+def apply_effects(
+    picture: Picture, ids: Ids, inside_ids: Long, light: Float, frame: Float, t_us: int, camera: int, fade: Float
+) -> None:
     """Apply glare and rain to one picture ``[H, W, 3]`` in place.
 
     Args:
+        ids: ids of the picture's sub-pixels.
+        inside_ids: ``[2]`` first and last + 1 object id of what stands in the tunnel, its walls included.
         t_us: time stamp, decides where rain streaks are.
         camera: index of the camera, so that two cameras see different drops.
         fade: scratch ``[2, max(H, W)]``.
     """
     if frame[EYE_INSIDE] > 0.0 and light[li.EXIT_GLARE] > 0.0:
         for side in range(2):
-            _exit_glare(picture, light, frame, side, fade)
+            _exit_glare(picture, ids, inside_ids, light, frame, side, fade)
     elif frame[SUN_Z] > -0.02 and light[li.SUN_ELEVATION] < LOW_SUN_RAD and light[li.CLOUD] < 0.85:
         _sun_glare(picture, light, frame, fade)
     if light[li.RAIN] > 0.0 and frame[EYE_INSIDE] == 0.0:
@@ -44,7 +51,9 @@ def apply_effects(picture: Picture, light: Float, frame: Float, t_us: int, camer
 
 
 @jit_bare_inner
-def _exit_glare(picture: Picture, light: Float, frame: Float, side: int, fade: Float) -> None:
+def _exit_glare(
+    picture: Picture, ids: Ids, inside_ids: Long, light: Float, frame: Float, side: int, fade: Float
+) -> None:
     """Veil the opening at one end of the tunnel and, ever less, what is around it."""
     portal = light[li.TUNNEL_START] if side == 0 else light[li.TUNNEL_END]
     beyond = portal - 1.0 if side == 0 else portal + 1.0
@@ -65,7 +74,15 @@ def _exit_glare(picture: Picture, light: Float, frame: Float, side: int, fade: F
     spread = 0.09 * picture.shape[1] + 0.5 * (high_y - low_y)
     _fade(low_x, high_x, spread, fade[0, : picture.shape[1]])
     _fade(low_y, high_y, spread, fade[1, : picture.shape[0]])
-    _add_light(picture, strength, 255.0, 252.0, 244.0, fade)
+    sub = ids.shape[0] // picture.shape[0]
+    for y in range(picture.shape[0]):
+        for x in range(picture.shape[1]):
+            number = np.int64(ids[y * sub + sub // 2, x * sub + sub // 2])
+            ground = number < OBJECT_ID and (number & ZONE_BIT) != 0
+            inside = ground or inside_ids[0] <= number < inside_ids[1]
+            # What stands in the tube keeps a dark outline against the opening.
+            share = strength * fade[1, y] * fade[0, x] * (_INSIDE_SHARE if inside else 1.0)
+            _blend(picture, y, x, 255.0, 252.0, 244.0, share)
 
 
 @jit_bare_inner
@@ -105,13 +122,17 @@ def _add_light(picture: Picture, strength: float, red: float, green: float, blue
     """Blend the picture towards a colour by ``strength`` times the two fades."""
     for y in range(picture.shape[0]):
         row = strength * fade[1, y]
-        if row < _DEEPEST_VEIL:
+        if row < _FAINTEST_VEIL:
             continue
         for x in range(picture.shape[1]):
-            share = row * fade[0, x]
-            picture[y, x, 0] = np.uint8(picture[y, x, 0] + (red - picture[y, x, 0]) * share + 0.5)
-            picture[y, x, 1] = np.uint8(picture[y, x, 1] + (green - picture[y, x, 1]) * share + 0.5)
-            picture[y, x, 2] = np.uint8(picture[y, x, 2] + (blue - picture[y, x, 2]) * share + 0.5)
+            _blend(picture, y, x, red, green, blue, row * fade[0, x])
+
+
+@jit_bare_inline
+def _blend(picture: Picture, y: int, x: int, red: float, green: float, blue: float, share: float) -> None:
+    picture[y, x, 0] = np.uint8(picture[y, x, 0] + (red - picture[y, x, 0]) * share + 0.5)
+    picture[y, x, 1] = np.uint8(picture[y, x, 1] + (green - picture[y, x, 1]) * share + 0.5)
+    picture[y, x, 2] = np.uint8(picture[y, x, 2] + (blue - picture[y, x, 2]) * share + 0.5)
 
 
 @jit_bare_inline

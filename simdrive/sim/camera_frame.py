@@ -89,6 +89,7 @@ class Scratch(NamedTuple):
     waits: Int
     before: Bool
     geo: Float
+    inside_ids: Long  # [2] first and last + 1 object id of what is inside a tunnel
     found: Ids  # labels of the sub-pixels of a pixel
     no_words: Words  # stand-ins where no labels are wanted
     no_labels: Ids
@@ -113,6 +114,7 @@ def make_scratch(height: int, width: int, actors: int, polygons: int) -> Scratch
         waits=np.zeros(actors, np.int32),
         before=np.zeros((actors, actors), np.bool_),
         geo=np.zeros((18, 3)),
+        inside_ids=np.zeros(2, np.int64),
         found=np.zeros(64, np.uint16),
         no_words=np.zeros(0, np.uint64),
         no_labels=np.zeros((0, 0), np.uint16),
@@ -151,8 +153,10 @@ def build_draw_list(
     begin = ZERO
     for group in range(3):
         if frame[HAS_TUNNEL] > 0.0 and group == 1:
+            work.inside_ids[0] = cursor[1]
             draw_inside(light, frame, draw, cursor, work.table, geo)
         elif frame[HAS_TUNNEL] > 0.0 and group == 2:
+            work.inside_ids[1] = cursor[1]
             draw_portal(light, frame, draw, cursor, work.table, geo)
         end = begin
         while end < count and work.foot[work.order[end], GROUP] == group:
@@ -286,6 +290,6 @@ def render_rows(
             light = state.light[row]
             if light[li.RAIN] > 0.0 or work.frame[EYE_INSIDE] > 0.0 or light[li.SUN_ELEVATION] < 0.3:
                 apply_effects(
-                    picture, light, work.frame, state.t_us[row], factors[camera], work.fade
+                    picture, work.ids, work.inside_ids, light, work.frame, state.t_us[row], factors[camera], work.fade
                 )
     return most

@@ -71,7 +71,8 @@ def prepare_shade(light: Float, frame: Float) -> None:
     frame[EYE_INSIDE], frame[HAS_TUNNEL] = inside, tunnel
     # Inside, the camera adapts to the lamps of the tube, and daylight beyond is overexposed.
     frame[TUBE_LEVEL] = 0.40 if inside or day < li.NIGHT else 0.20
-    frame[OPEN_LEVEL] = 1.0 + 0.45 * day if inside else 1.0
+    to_portal = min(frame[EYE_X] - light[li.TUNNEL_START], light[li.TUNNEL_END] - frame[EYE_X])
+    frame[OPEN_LEVEL] = 1.0 + 0.45 * day * to_portal / (to_portal + li.GLARE_HALF_M) if inside else 1.0
     frame[LAMPS_ON] = day < 0.6 or inside or light[li.RAIN] > 0.3 or light[li.EXTINCTION] > 0.012
     frame[BEAM] = 1.0 - day if not inside else 0.0
     frame[DECAY] = light[li.EXTINCTION]
@@ -97,7 +98,7 @@ def prepare_shade(light: Float, frame: Float) -> None:
         frame[HORIZON + channel] = horizon * level + night_sky * (1.0 - day) * glow * 4.0
         frame[AIR + channel] = frame[HORIZON + channel]
         frame[TINT + channel] = 1.0 + ((1.06, 0.97, 0.86)[channel] - 1.0) * warm
-        frame[TINT + channel] += ((0.86, 0.95, 1.15)[channel] - 1.0) * (1.0 - day) * (1.0 - street)
+        frame[TINT + channel] += ((0.95, 0.98, 1.04)[channel] - 1.0) * (1.0 - day) * (1.0 - street)
 
 
 @jit_bare_inline

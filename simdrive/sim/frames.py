@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simdrive.sim import kernel_frame as k
-from simdrive.sim.state import Actors, Behaviour, Extras, Float, Routes, Traits, Whole, WorldInfo
+from simdrive.sim.state import Actors, Behaviour, Extras, Float, Int, Routes, Traits, Whole, WorldInfo
 
 _NUMBERS = {
     "x": k.X,
@@ -106,6 +106,6 @@ def read_state(numbers: Float, whole: Whole, actors: Actors, first_lane: Whole) 
         getattr(actors, name)[...] = whole[..., column] + first_lane[:, None]
 
 
-def first_lanes(info: WorldInfo, map_lane_start: Whole) -> Whole:
+def first_lanes(info: WorldInfo, map_lane_start: Int) -> Whole:
     """Return the row of the first lane of each world's map, ``[worlds]``."""
-    return np.asarray(map_lane_start, np.int64)[info.map_id]
+    return map_lane_start[info.map_id].astype(np.int64)

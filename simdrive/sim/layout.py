@@ -171,18 +171,18 @@ def _write_state(
     scripted = places.traits.behaviour[w, v] == Behaviour.SCRIPTED
     target = -1
     if actor.lane is None:
-        x, y, heading = actor.x_m, actor.y_m, actor.heading_rad
+        x, y, heading = float(actor.x_m), float(actor.y_m), float(actor.heading_rad)
         motion[FREE_X], motion[FREE_Y], motion[FREE_HEADING] = x, y, heading
     else:
         target = first_lane + spec.road.row(actor.lane)
-        tables = (roads.lane_geometry, roads.points)
+        tables, s, r = (roads.lane_geometry, roads.points), float(actor.s_m), float(actor.r_m)
         if scripted:
-            x, y, heading = lane_pose(*tables, target, actor.s_m, actor.r_m)
+            x, y, heading = lane_pose(*tables, target, s, r)
             motion[PATH_LANE] = target - first_lane
         else:
-            x, y = table_position(*tables, target, actor.s_m, actor.r_m)
-            heading = table_heading(*tables, target, actor.s_m)
-        motion[PATH_S], motion[PATH_R], motion[OFFSET] = actor.s_m, actor.r_m, actor.heading_rad
+            x, y = table_position(*tables, target, s, r)
+            heading = table_heading(*tables, target, s)
+        motion[PATH_S], motion[PATH_R], motion[OFFSET] = s, r, actor.heading_rad
         heading += actor.heading_rad
     motion[PATH_SPEED] = actor.speed_mps
     closest = table_closest(

@@ -109,7 +109,7 @@ def sight(worlds: Worlds, rows: Long, light: Float) -> Bool:
     state, traits = worlds.actors, worlds.traits
     columns = (state.x, state.y, state.heading, traits.length, traits.width, traits.height)
     return line_of_sight(
-        state.present[rows], traits.shape[rows], *(column[rows] for column in columns), light=light[rows]
+        state.present[rows], traits.shape[rows], *(column[rows] for column in columns), light[rows]
     )
 
 

@@ -200,7 +200,8 @@ def restore(actors: Actors, saved: Actors) -> None:
     Raises:
         ValueError: if the shapes differ.
     """
-    for name, array, old in zip(Actors._fields, actors, saved, strict=True):
+    for name in Actors._fields:
+        array, old = getattr(actors, name), getattr(saved, name)
         if array.shape != old.shape:
             raise ValueError(f"snapshot of {name} has shape {old.shape}, the worlds have {array.shape}")
         array[...] = old

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from simdrive.jit import jit, jit_inner
 from simdrive.sim.batch import Play, Record, Script, Shared, Ways
 from simdrive.sim.contacts import impact_speed, touched_actor
@@ -199,9 +201,9 @@ def step_worlds(
         if not active[w]:
             continue
         # One kind of integer throughout: every other kind would compile its callees again.
-        place = int(info.map_id[w])
-        first, last = int(roads.map_lane_start[place]), int(roads.map_lane_start[place + 1])
-        lanes, first_road = roads.lane_geometry[first:last], int(roads.map_road_start[place])
+        place = np.int64(info.map_id[w])
+        first, last = np.int64(roads.map_lane_start[place]), np.int64(roads.map_lane_start[place + 1])
+        lanes, first_road = roads.lane_geometry[first:last], np.int64(roads.map_road_start[place])
         connected = info.connected[w]
         s, r, members, count = scratch.s[w], scratch.r[w], scratch.members[w], ways.actor_count[w]
         event_numbers, event_codes = script.event_numbers[w], script.event_codes[w]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from simdrive.jit import jit, jit_inner
 from simdrive.sim.drivable import polygon_outside_m
 from simdrive.sim.lanes import LENGTH, table_heading, table_local, table_width
@@ -16,12 +18,12 @@ _SEAM_M = 0.05  # cracks between neighbouring lanes that do not count
 
 @jit_inner
 def _free(
-    lanes: Float, points: Float, polygon_points: Float, polygon_starts: Int, polygon_begin: int, polygon_end: int,
+    lanes: Float, points: Float, fused: bool, polygon_points: Float, polygon_starts: Int, polygon_begin: int, polygon_end: int,
     x: float, y: float, heading: float, same_way: bool,
 ) -> bool:  # fmt: skip
     """Tell whether a world point is drivable, or lies on a lane that leads within 60 degrees of ``heading``."""
     for lane in range(lanes.shape[0]):
-        s, r = table_local(lanes, points, False, lane, x, y)
+        s, r = table_local(lanes, points, fused, lane, x, y)
         along = -_SEAM_M <= s <= lanes[lane, LENGTH] + _SEAM_M
         if along and abs(r) <= 0.5 * table_width(lanes, points, lane, s) + _SEAM_M:
             if not same_way:
@@ -30,7 +32,7 @@ def _free(
                 return True
     if not same_way:
         for polygon in range(polygon_begin, polygon_end):
-            begin, end = int(polygon_starts[polygon]), int(polygon_starts[polygon + 1])
+            begin, end = np.int64(polygon_starts[polygon]), np.int64(polygon_starts[polygon + 1])
             if polygon_outside_m(polygon_points, begin, end, x, y) <= _SEAM_M:
                 return True
     return False
@@ -38,7 +40,7 @@ def _free(
 
 @jit
 def free_widths(
-    lanes: Float, points: Float, polygon_points: Float, polygon_starts: Int, polygon_begin: int, polygon_end: int,
+    lanes: Float, points: Float, fused: bool, polygon_points: Float, polygon_starts: Int, polygon_begin: int, polygon_end: int,
     route: Float, count: int, widths: Float,
 ) -> None:  # fmt: skip
     """Fill ``widths`` [4, points] along a route, m, at most ``WIDTH_LIMIT_M``; rows beyond ``count`` repeat the last.
@@ -46,7 +48,7 @@ def free_widths(
     The four are: drivable to the left, to the right, and what of it leads the same way, left, right.
 
     Args:
-        lanes, points: lanes of the map and point table (``RoadTables``).
+        lanes, points, fused: lanes of the map, point table, rounding of dot products (``RoadTables``).
         polygon_points, polygon_starts: extra drivable polygons (``simdrive.sim.drivable.pack_polygons``).
         polygon_begin, polygon_end: those of this world.
         route: ``[points, 5]`` as from ``simdrive.sim.route.build_route``.
@@ -63,7 +65,7 @@ def free_widths(
             while bad - good > 0.01 and good < WIDTH_LIMIT_M:
                 reach = good + _STEP_M if math.isinf(bad) else 0.5 * (good + bad)
                 if _free(
-                    lanes, points, polygon_points, polygon_starts, polygon_begin, polygon_end, x + reach * dx,
+                    lanes, points, fused, polygon_points, polygon_starts, polygon_begin, polygon_end, x + reach * dx,
                     y + reach * dy, heading, column >= 2,
                 ):  # fmt: skip
                     good = reach
