@@ -41,7 +41,7 @@ SUBSTEPS = 2
 
 
 @jit_inner
-def meetings(ego, r1, length, ghosts, facts, used):  # type: ignore[no-untyped-def]
+def meetings(ego, bend, r1, length, ghosts, facts, used):  # type: ignore[no-untyped-def]
     """Note in ``facts`` when and where each ghost is in the path of a car that shifts to ``r1``; M_IN -1 = never."""
     low_r = min(ego[E_R], r1) - 0.5 * ego[E_WIDTH] - CORRIDOR_M - 0.5
     high_r = max(ego[E_R], r1) + 0.5 * ego[E_WIDTH] + CORRIDOR_M + 0.5
@@ -56,8 +56,9 @@ def meetings(ego, r1, length, ghosts, facts, used):  # type: ignore[no-untyped-d
             if ahead + track[HALF] < -0.5 * ego[E_LENGTH]:
                 continue
             reach = track[SIDE] + 0.5 * ego[E_WIDTH] + CORRIDOR_M
-            near, _ = shift_offset(ahead - track[HALF] - 0.5 * ego[E_LENGTH], length, ego[E_R], ego[E_SLOPE], r1)
-            here, _ = shift_offset(ahead, length, ego[E_R], ego[E_SLOPE], r1)
+            front = ahead - track[HALF] - 0.5 * ego[E_LENGTH]
+            near, _ = shift_offset(front, length, ego[E_R], ego[E_SLOPE], bend, r1)
+            here, _ = shift_offset(ahead, length, ego[E_R], ego[E_SLOPE], bend, r1)
             if track[R] + reach < min(near, here) or track[R] - reach > max(near, here):
                 continue
             if fact[M_IN] < 0.0:
@@ -106,7 +107,7 @@ def _demand(s, v, k, until_s, ego, driver, tracks, fact):  # type: ignore[no-unt
 
 @jit_inner
 def roll(  # type: ignore[no-untyped-def]
-    route, count, bends, ego, r1, length, mode, value, until_s, jerk_mps3, driver, ghosts, facts, used, out
+    route, count, bends, ego, bend, r1, length, mode, value, until_s, jerk_mps3, driver, ghosts, facts, used, out
 ):
     """Write the candidate ``[STEPS, COLUMNS]``.
 
@@ -118,7 +119,7 @@ def roll(  # type: ignore[no-untyped-def]
     top = ego[E_SPEED] + 4.0
     dt = STEP_S / SUBSTEPS
     for k in range(STEPS):
-        offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], r1)
+        offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], bend, r1)
         out[k, C_S], out[k, C_R], out[k, C_SLOPE], out[k, C_SPEED], out[k, C_ACCELERATION] = s, offset, incline, v, a
         demand = FREE_M
         if mode == FOLLOW:

@@ -23,12 +23,13 @@ from simdrive.agents.following import bend_speeds, valid_points
 from simdrive.agents.judge import CONTACT, judge
 from simdrive.agents.lanemap import WIDTH as LANE_WIDTH
 from simdrive.agents.predict import FACTS, GHOSTS, LIKELY, M_IN, STEP_S, STEPS, TRACK, predict
-from simdrive.agents.scene import E_FREE, E_R, E_S, E_SLOPE, E_SPEED, E_TIME, E_WIDTH, LANE
+from simdrive.agents.scene import E_CURVATURE, E_FREE, E_R, E_S, E_SLOPE, E_SPEED, E_TIME, E_WIDTH, LANE
 from simdrive.jit import jit, jit_inner
-from simdrive.sim.plans import shift_length, write_point
+from simdrive.sim.plans import route_pose, shift_length, write_point
 
 PLAN_ROWS = 26  # 5 s in steps of STEP_S
-PREVIOUS_R, PREVIOUS_S, PREVIOUS_V = 0, 1, 2  # per slot: last choice: offset, time, first row of its speeds
+PREVIOUS_R, PREVIOUS_T, PREVIOUS_END, PREVIOUS_V = 0, 1, 2, 3  # per slot, last choice: offset, time, where
+# on the route it gets there, first row of its speeds
 MEMORY = PREVIOUS_V + PLAN_ROWS
 
 CALM_JERK, HARD_JERK = 6.0, 25.0
@@ -57,15 +58,19 @@ def _comes_in(facts, used, from_s, to_s):  # type: ignore[no-untyped-def]
 @jit_inner
 def _speeds(  # type: ignore[no-untyped-def]
     route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, planned_mps,
-    r1, hard, extra, best, candidate, kept, active,
+    bend, go_on_m, r1, hard, extra, best, candidate, kept, active,
 ):  # fmt: skip
-    """Try the ways to choose the speed on the path to ``r1``; write the best to ``kept`` and return its cost.
+    """Try the ways to choose the speed on the path to ``r1``; write the best to ``kept``; return its cost and the length.
 
     Follow and yield, heeding everybody who will come into the path, smoothly or at once, or fewer and fewer of
     them; where contact threatens (``hard``) constant accelerations too.
     """
     length = shift_length(ego[E_R], ego[E_SLOPE], r1, ego[E_SPEED], HARD_LATERAL if hard else CALM_LATERAL)
-    meetings(ego, r1, length, ghosts, facts, used)
+    if go_on_m > 0.0:
+        # A shift that is under way ends where it was going to end, as far as the car can.
+        shortest = shift_length(ego[E_R], 0.0, r1, ego[E_SPEED], HARD_LATERAL)
+        length = min(length, max(go_on_m, shortest))
+    meetings(ego, bend, r1, length, ghosts, facts, used)
     heeded = ALL_S
     for number in range(len(HEED) + (len(ACCELERATIONS) if hard else 0)):
         mode, value, until_s, jerk = FOLLOW, HARD_BRAKING, 0.0, CALM_JERK
@@ -80,8 +85,9 @@ def _speeds(  # type: ignore[no-untyped-def]
         else:
             mode, value = ACCELERATE, ACCELERATIONS[number - len(HEED)]
         roll(
-            route, count, bends, ego, r1, length, mode, value, until_s, jerk, driver, ghosts, facts, used, candidate
-        )
+            route, count, bends, ego, bend, r1, length, mode, value, until_s, jerk, driver, ghosts, facts, used,
+            candidate,
+        )  # fmt: skip
         cost = extra + judge(
             route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, planned_mps, best - extra,
             active,
@@ -89,7 +95,7 @@ def _speeds(  # type: ignore[no-untyped-def]
         if cost < best:
             best = cost
             kept[:, :] = candidate
-    return best
+    return best, length
 
 
 @jit_inner
@@ -119,29 +125,30 @@ def _shift(number, lane_width, previous):  # type: ignore[no-untyped-def]
 @jit_inner
 def choose(  # type: ignore[no-untyped-def]
     route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, planned_mps,
-    lane_width, previous, candidate, kept, active, rooms,
+    lane_width, previous, previous_end, bend, candidate, kept, active, rooms,
 ):  # fmt: skip
-    """Write the best candidate to ``kept``; return (its cost, the offset it goes to).
+    """Write the best candidate to ``kept``; return (its cost, the offset it goes to, the place on
+    the route where it gets there).
 
     Trials: the lane centre on a free road as the yardstick, the lane centre, then other offsets if calm driving in
     lane costs too much, then all of them with hard braking and steering if contact threatens.
     """
     half, offsets = 0.5 * ego[E_WIDTH], 4 + len(SHIFTS)
-    free, best, goal = 0.0, 1e12, 0.0
+    free, best, goal, end = 0.0, 1e12, 0.0, ego[E_S]
     for trial in range(1 + 2 * offsets):
         number, hard = (trial - 1) % offsets if trial > 0 else 0, trial > offsets
         if trial == 1:
             if used == 0:
-                return best, 0.0
+                return best, 0.0, end
             free, best = best, 1e12
         elif trial == 2:
             if best < free + GOOD_ENOUGH and abs(previous) < 0.3:
-                return best, goal
+                return best, goal, end
             ahead = ego[E_S] + max(2.5 * ego[E_SPEED], 20.0)
             for side in range(4):
                 rooms[side] = widest(route, count, bounds[side], ego[E_S] + 2.0, ahead)
         elif trial == 1 + offsets and best <= free + DANGER:
-            return best, goal
+            return best, goal, end
         shift = _shift(number, lane_width, previous)
         if number > 0:
             repeated = abs(shift) < 0.3 or (number > 1 and abs(shift - previous) < 0.05)
@@ -150,13 +157,14 @@ def choose(  # type: ignore[no-untyped-def]
         extra = 0.0
         if trial > 1:
             extra = 2.0 * abs(shift) if hard else _price(rooms, shift, half, lane_width, previous)
-        cost = _speeds(
+        go_on = previous_end - ego[E_S] if abs(shift - previous) < 0.05 else 0.0
+        cost, length = _speeds(
             route, count, bends, bounds, ego, driver, ghosts, facts, used if trial > 0 else 0, caution,
-            planned_mps, shift, hard, extra, best, candidate, kept, active,
+            planned_mps, bend, go_on, shift, hard, extra, best, candidate, kept, active,
         )  # fmt: skip
         if cost < best:
-            best, goal = cost, shift
-    return best, goal
+            best, goal, end = cost, shift, ego[E_S] + length
+    return best, goal, end
 
 
 @jit
@@ -172,18 +180,20 @@ def plan_rows(  # type: ignore[no-untyped-def]
         count = valid_points(route)
         bend_speeds(route, count, ego[E_FREE], bend_mps2, 1.5, bends)
         used = predict(lanes, poses, following, route, count, ego, actors[n], ghosts, facts)
-        fresh = not math.isnan(known[PREVIOUS_S]) and ego[E_TIME] - known[PREVIOUS_S] < 1.5
-        previous, planned = 0.0, math.nan
+        fresh = not math.isnan(known[PREVIOUS_T]) and ego[E_TIME] - known[PREVIOUS_T] < 1.5
+        previous, previous_end, planned = 0.0, 0.0, math.nan
         if fresh:
-            previous = known[PREVIOUS_R]
-            ahead = min(round((ego[E_TIME] - known[PREVIOUS_S] + 1.0) / STEP_S), PLAN_ROWS - 1)
+            previous, previous_end = known[PREVIOUS_R], known[PREVIOUS_END]
+            ahead = min(round((ego[E_TIME] - known[PREVIOUS_T] + 1.0) / STEP_S), PLAN_ROWS - 1)
             planned = known[PREVIOUS_V + ahead]
-        costs[n], goal = choose(
+        _, _, _, along = route_pose(route, ego[E_S])
+        bend = ego[E_CURVATURE] - along if ego[E_SPEED] > 2.0 else 0.0
+        costs[n], goal, end = choose(
             route, count, bends, bounds[n], ego, driver, ghosts, facts, used, caution, planned,
-            lanes[int(actors[n, 0, LANE]), LANE_WIDTH], previous, candidate, kept, active,
+            lanes[int(actors[n, 0, LANE]), LANE_WIDTH], previous, previous_end, bend, candidate, kept, active,
             rooms,
         )  # fmt: skip
-        known[PREVIOUS_R], known[PREVIOUS_S] = goal, ego[E_TIME]
+        known[PREVIOUS_R], known[PREVIOUS_T], known[PREVIOUS_END] = goal, ego[E_TIME], end
         for k in range(plans.shape[1]):
             known[PREVIOUS_V + k] = kept[k, C_SPEED]
             write_point(

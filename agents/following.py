@@ -122,7 +122,7 @@ def write_idm(route, count, ego, bends, gap_m, leader_mps, driver, times, plan):
     ticks = round(times[times.shape[0] - 1] / TICK_S)
     for tick in range(ticks + 1):
         while k < times.shape[0] and times[k] <= tick * TICK_S + 1e-9:
-            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], 0.0)
+            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], 0.0, 0.0)
             write_point(route, s, offset, incline, v, times[k], plan[k])
             k += 1
         allowed, row = speed_at(route, count, bends, s, row)

@@ -58,6 +58,7 @@ GOES_ON, TURNS, CHANGES_LANE, SETS_OFF = range(4)
 _PEDESTRIAN, _CYCLIST = int(Shape.PEDESTRIAN), int(Shape.CYCLIST)
 _FIRST_OBJECT, _LAST_OBJECT = int(Shape.DEBRIS), int(Shape.BUILDING)
 LANE_CHANGE_MPS = 1.1  # lateral speed of an announced lane change
+GAIN_S = 1.3  # how long an acceleration is taken to go on
 SET_OFF_MPS = 1.5  # walking speed of somebody who may step out
 REAR_REACTS_S = 3.0  # after that a faster car behind has adapted its speed
 NEAR_M = 8.0  # ghosts that stay farther than this from the route do not matter
@@ -65,11 +66,11 @@ NEAR_M = 8.0  # ghosts that stay farther than this from the route do not matter
 
 @jit_inner
 def _travelled(speed, acceleration, t):  # type: ignore[no-untyped-def]
-    """Return (distance, speed) after t: braking goes on to standstill, driving on for one second only."""
+    """Return (distance, speed) after t: braking goes on to standstill, driving on for GAIN_S only."""
     if acceleration < 0.0:
         u = min(t, speed / -acceleration)
         return u * (speed + 0.5 * acceleration * u), max(speed + acceleration * u, 0.0)
-    u = min(t, 1.0)
+    u = min(t, GAIN_S)
     reached = speed + acceleration * u
     return u * (speed + 0.5 * acceleration * u) + (t - u) * reached, reached
 
@@ -260,7 +261,7 @@ def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts): 
                     v, wait, likely, kind = SET_OFF_MPS, 0.3, 0.2, SETS_OFF
                 free = not (walker or stands)
                 go_on(
-                    actor[A_X], actor[A_Y], actor[A_HEADING], v, lateral, gain if free else 0.0,
+                    actor[A_X], actor[A_Y], actor[A_HEADING], v, lateral, 0.0 if stands else gain,
                     actor[YAW_RATE] if free else 0.0, wait, ghosts[used],
                 )  # fmt: skip
             used = _keep(

@@ -121,7 +121,7 @@ def _write(  # type: ignore[no-untyped-def]
     for tick in range(ticks + 1):
         t = tick * TICK_S
         while k < times.shape[0] and times[k] <= t + 1e-9:
-            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], 0.0)
+            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], 0.0, 0.0)
             write_point(route, s, offset, incline, v, times[k], plan[k])
             k += 1
         allowed, row = speed_at(route, count, bends, s, row)

@@ -10,7 +10,7 @@ from simdrive.types import Float, ObservationBatch, WorldView
 # columns of an actor
 SEEN, SHAPE, X, Y, HEADING, SPEED, LATERAL, ACCELERATION, YAW_RATE, LENGTH, WIDTH, INDICATOR, LANE = range(13)
 # columns of the ego
-E_S, E_R, E_SLOPE, E_SPEED, E_ACCELERATION, E_LENGTH, E_WIDTH, E_FREE, E_TIME = range(9)
+E_S, E_R, E_SLOPE, E_SPEED, E_ACCELERATION, E_LENGTH, E_WIDTH, E_FREE, E_TIME, E_CURVATURE = range(10)
 
 
 def pack_actors(view: WorldView) -> Float:
@@ -26,12 +26,15 @@ def pack_actors(view: WorldView) -> Float:
 
 
 def pack_ego(batch: ObservationBatch) -> Float:
-    """Return the egos ``[N, 9]``: place and slope on the route, speed, acceleration, size, free speed, time (s)."""
-    packed = np.empty((len(batch), 9))
+    """Return the egos ``[N, 10]``: place and slope on the route, speed, acceleration, size, free speed, time (s),
+    curvature of the ego's path (1/m)."""
+    packed = np.empty((len(batch), 10))
     packed[:, E_S], packed[:, E_R], packed[:, E_SLOPE] = batch.route_s, batch.route_r, slopes(batch)
     packed[:, E_SPEED] = np.maximum(batch.ego[:, 3], 0.0)
     packed[:, E_ACCELERATION] = np.where(batch.ego[:, 3] > 0.0, batch.ego[:, 4], 0.0)
     packed[:, E_LENGTH], packed[:, E_WIDTH] = batch.ego_size[:, 0], batch.ego_size[:, 1]
     packed[:, E_FREE] = np.fmin(batch.cruise_speed_mps, batch.speed_limit_mps)
     packed[:, E_TIME] = batch.t_obs_us * 1e-6
+    slip = np.arctan(0.5 * np.tan(batch.ego[:, 5]))
+    packed[:, E_CURVATURE] = 2.0 * np.sin(slip) / batch.ego_size[:, 0]
     return packed

@@ -90,6 +90,7 @@ def write_state(numbers: Float, whole: Whole, actors: Actors, first_lane: Whole)
     """Write the state of a batch into its frames; arguments as in ``pack``."""
     for name, column in _NUMBERS.items():
         numbers[..., column] = getattr(actors, name)
+    numbers[..., k.COURSE] = np.nan
     for name, column in _CODES.items():
         whole[..., column] = getattr(actors, name)
     for name, column in _LANES.items():

@@ -11,6 +11,10 @@ outside, call ``locate_world`` with ``update_lanes=False``. Batches of stock wor
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from simdrive.jit import jit, jit_inner
 from simdrive.sim.kernel_act import act, follow
 from simdrive.sim.kernel_collisions import collide
@@ -59,7 +63,7 @@ def follow_acceleration(
     prepare(numbers, whole, lanes)
     return follow(
         lanes, roads.points, fused, roads.lane_link, info.connected[b], numbers, whole, scratch.s[b],
-        scratch.members[b], i, lane - first,
+        scratch.members[b], i, lane - first, math.nan,
     )  # fmt: skip
 
 
@@ -177,7 +181,7 @@ def collide_world(
     load_state(b, 0, actors, numbers, whole)
     load_sizes(b, traits, numbers, whole)
     load_courses(b, scratch, numbers)
-    collide(dt, roads.fused_dot[0], numbers, whole)
+    collide(dt, roads.fused_dot[0], numbers, whole, np.empty((3, actors.x.shape[1])))
     store_state(b, 0, numbers, whole, actors)
 
 

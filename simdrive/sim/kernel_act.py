@@ -28,7 +28,7 @@ from simdrive.sim.kernel_frame import (
     X,
     Y,
 )
-from simdrive.sim.kernel_idm import acceleration, desired_gap, lane_gap
+from simdrive.sim.kernel_idm import acceleration, desired_gap, free_acceleration, lane_gap
 from simdrive.sim.kernel_mobil import decide_change
 from simdrive.sim.kernel_neighbours import front_of, lane_s
 from simdrive.sim.kernel_routes import next_lane
@@ -104,7 +104,7 @@ def control_to_target(
         numbers[i, ACCELERATION] = SPEED_GAIN * (numbers[i, TARGET_SPEED] - speed)
 
 
-@jit_inner_inline
+@jit_inner
 def follow(
     lanes: Float,
     points: Float,
@@ -117,11 +117,12 @@ def follow(
     members: Words,
     i: int,
     lane: int,
+    free: float,
 ) -> float:
-    """Return the acceleration of ``i`` behind its front neighbour on ``lane``, m/s2."""
+    """Return the acceleration of ``i`` behind its front neighbour on ``lane``, m/s2; ``free``: see ``acceleration``."""
     own_s = lane_s(lanes, points, fused, numbers, s, i, lane)
     front = front_of(lanes, links, connected, s, members, i, lane, own_s)
-    return acceleration(lanes, points, fused, numbers, whole, s, i, i, front)
+    return acceleration(lanes, points, fused, numbers, whole, s, i, i, front, free)
 
 
 @jit_inner_inline
@@ -163,8 +164,16 @@ def act(
             whole[i, TARGET_LANE] = switch_road(
                 lanes, points, fused, road_codes, road_next, numbers, whole, route_roads, route_lanes, i, first_road
             )
+        if not idm:
+            control_to_target(lanes, points, fused, numbers, whole, s, r, i)
+            continue
         lane = whole[i, LANE]
-        if idm and whole[i, CHANGES_LANE]:
+        # Nothing below changes what the own lane demands, so it is computed once, for MOBIL and for the controls.
+        own_s = lane_s(lanes, points, fused, numbers, s, i, lane)
+        front = front_of(lanes, links, connected, s, members, i, lane, own_s)
+        free = free_acceleration(numbers, i, i)
+        result = acceleration(lanes, points, fused, numbers, whole, s, i, i, front, free)
+        if whole[i, CHANGES_LANE]:
             if lane != whole[i, TARGET_LANE]:
                 if not _keeps_target(lanes, points, fused, numbers, whole, s, i):
                     whole[i, TARGET_LANE] = lane
@@ -174,14 +183,12 @@ def act(
                 head = whole[owner, HEAD]
                 route_id = route_lanes[owner, head] if head < whole[owner, ENTRIES] else -1
                 whole[i, TARGET_LANE] = decide_change(
-                    lanes, points, fused, links, connected, numbers, whole, s, members, i, lane, route_id
-                )
+                    lanes, points, fused, links, connected, numbers, whole, s, members, i, lane, route_id, front,
+                    free, result,
+                )  # fmt: skip
         control_to_target(lanes, points, fused, numbers, whole, s, r, i)
-        if not idm:
-            continue
-        result = follow(lanes, points, fused, links, connected, numbers, whole, s, members, i, lane)
         target = whole[i, TARGET_LANE]
         if lane != target:
-            there = follow(lanes, points, fused, links, connected, numbers, whole, s, members, i, target)
+            there = follow(lanes, points, fused, links, connected, numbers, whole, s, members, i, target, free)
             result = min(result, there)
         numbers[i, ACCELERATION] = clip(result, -numbers[i, ACC_MAX], numbers[i, ACC_MAX])

@@ -161,23 +161,42 @@ def _collide_pair(i: int, j: int, dt: float, fused: bool, numbers: Float, whole:
 
 
 @jit_inner_inline
-def collide(dt: float, fused: bool, numbers: Float, whole: Whole) -> None:
-    """Test every pair of a frame except two objects, and write crashes, hits and pending impacts."""
+def _anyone_near(x: Float, y: Float, reach: Float, i: int, count: int) -> bool:
+    """Tell whether an actor after ``i`` in the list may touch it; written so that the compiler can vectorise it."""
+    near = 0
+    for j in range(i + 1, count):
+        dx, dy, both = x[j] - x[i], y[j] - y[i], reach[j] + reach[i]
+        near += 1 if dx * dx + dy * dy <= both * both else 0
+    return near > 0
+
+
+@jit_inner_inline
+def collide(dt: float, fused: bool, numbers: Float, whole: Whole, circles: Float) -> None:
+    """Test every pair of a frame except two objects, and write crashes, hits and pending impacts.
+
+    A first look compares generous circles: half the diagonal plus the travel, with slack for rounding; beyond them the
+    exact circle test certainly fails. ``circles``: ``[3, actors]``, working memory.
+    """
     count = numbers.shape[0]
+    x, y, reach = circles[0], circles[1], circles[2]
+    checkers = 0
     for i in range(count):
-        if not (whole[i, PRESENT] and whole[i, COLLIDABLE]):
+        takes_part = whole[i, PRESENT] != 0 and whole[i, COLLIDABLE] != 0
+        x[i] = numbers[i, X] if takes_part else math.nan
+        y[i] = numbers[i, Y]
+        reach[i] = (numbers[i, DIAGONAL] / 2 + max(numbers[i, SPEED] * dt, 0.0)) * (1 + 1e-9)
+        if takes_part and whole[i, CHECKS]:
+            checkers = i + 1  # nobody beyond this index checks
+    for i in range(count):
+        checks = whole[i, CHECKS] != 0
+        end = count if checks else checkers
+        if x[i] != x[i] or not _anyone_near(x, y, reach, i, end):
             continue
-        for j in range(i + 1, count):
-            if not (whole[j, PRESENT] and whole[j, COLLIDABLE] and (whole[i, CHECKS] or whole[j, CHECKS])):
+        for j in range(i + 1, end):
+            dx, dy, both = x[j] - x[i], y[j] - y[i], reach[j] + reach[i]
+            if not dx * dx + dy * dy <= both * both or not (checks or whole[j, CHECKS]):
                 continue
-            first, second = i, j
-            if whole[i, OBJECT]:
-                if whole[j, OBJECT]:
-                    continue
-                first, second = j, i
-            dx, dy = numbers[j, X] - numbers[i, X], numbers[j, Y] - numbers[i, Y]
-            reach = (numbers[i, DIAGONAL] + numbers[j, DIAGONAL]) / 2 + numbers[first, SPEED] * dt
-            # The exact circle test would certainly fail beyond this; the slack covers its rounding.
-            reach = max(reach, 0.0) * (1 + 1e-9)
-            if not dx * dx + dy * dy > reach * reach:
-                _collide_pair(first, second, dt, fused, numbers, whole)
+            if not whole[i, OBJECT]:
+                _collide_pair(i, j, dt, fused, numbers, whole)
+            elif not whole[j, OBJECT]:
+                _collide_pair(j, i, dt, fused, numbers, whole)

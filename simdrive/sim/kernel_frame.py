@@ -15,11 +15,12 @@ from simdrive.jit import jit_inner
 from simdrive.sim.state import Actors, Behaviour, Extras, Float, Routes, Scratch, Traits, Whole
 
 # Columns of the table of numbers. WANTED: divisor of the IDM's speed ratio, m/s. SPEED_GAP: target minus speed.
+# COURSE: the heading that COS and SIN belong to.
 X, Y, HEADING, SPEED, COS, SIN, VX, VY, WANTED, SPEED_GAP, STEERING, ACCELERATION, TARGET_SPEED = range(13)
 TIMER, IMPACT_X, IMPACT_Y, LATERAL_SPEED, YAW_RATE, LENGTH, WIDTH, DIAGONAL, MAX_SPEED, MIN_SPEED = range(13, 23)
 ACC_MAX, COMFORT, DELTA, DISTANCE, TIME, GAP_DIVISOR, POLITENESS, MIN_GAIN, MAX_BRAKING, DELAY = range(23, 33)
-GAIN_SPEED, GAIN_FRONT, GAIN_GAP, GAIN_TURN, GAIN_SHIFT, SQUARE = range(33, 39)
-NUMBERS = 39
+GAIN_SPEED, GAIN_FRONT, GAIN_GAP, GAIN_TURN, GAIN_SHIFT, SQUARE, COURSE = range(33, 40)
+NUMBERS = 40
 # Columns of the table of whole numbers. HAS_TARGET: one of highway-env's ControlledVehicle classes.
 PRESENT, KIND, OBJECT, HAS_TARGET, LANE, TARGET_LANE, CRASHED, HIT, HAS_IMPACT, SOLID, COLLIDABLE = range(11)
 CHECKS, CHANGES_LANE, OWNER, HEAD, ENTRIES, NOTCHES, YIELDING, YIELD_TIMER, STEERING_HELD, SPEED_INDEX = range(11, 21)
@@ -42,7 +43,7 @@ def load_state(b: int, first_lane: int, actors: Actors, numbers: Float, whole: W
         numbers[i, X], numbers[i, Y], numbers[i, HEADING] = x[b, i], y[b, i], heading[b, i]
         numbers[i, SPEED], numbers[i, STEERING] = speed[b, i], steering[b, i]
         numbers[i, ACCELERATION], numbers[i, TARGET_SPEED] = acceleration[b, i], target_speed[b, i]
-        numbers[i, TIMER] = timer[b, i]
+        numbers[i, TIMER], numbers[i, COURSE] = timer[b, i], math.nan
         numbers[i, IMPACT_X], numbers[i, IMPACT_Y] = impact_x[b, i], impact_y[b, i]
         numbers[i, LATERAL_SPEED], numbers[i, YAW_RATE] = lateral_speed[b, i], yaw_rate[b, i]
         whole[i, PRESENT], whole[i, CRASHED], whole[i, HIT] = present[b, i], crashed[b, i], hit[b, i]

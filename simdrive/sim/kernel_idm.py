@@ -105,6 +105,16 @@ def _linear(numbers: Float, fused: bool, decider: int, ego: int, front: int, gap
 
 
 @jit_inner_inline
+def interaction(
+    lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, decider: int, ego: int, front: int
+) -> float:
+    """Return how much ``front`` takes off the IDM acceleration of ``ego``, m/s2."""
+    gap = lane_gap(lanes, points, fused, numbers, s, whole[ego, LANE], ego, front)
+    ratio = desired_gap(numbers, fused, decider, ego, front) / not_zero(gap)
+    return numbers[decider, COMFORT] * (ratio * ratio)
+
+
+@jit_inner_inline
 def acceleration(
     lanes: Float,
     points: Float,
@@ -115,19 +125,23 @@ def acceleration(
     decider: int,
     ego: int,
     front: int,
+    free: float,
 ) -> float:
-    """Return the acceleration of ``ego`` behind ``front`` (-1 = nobody) as ``decider`` sees it, m/s2."""
+    """Return the acceleration of ``ego`` behind ``front`` (-1 = nobody) as ``decider`` sees it, m/s2.
+
+    ``free`` is ``free_acceleration`` of that pair if it is known, else NaN.
+    """
     if ego < 0:
         return 0.0
-    gap = 0.0
-    if front >= 0:
-        gap = lane_gap(lanes, points, fused, numbers, s, whole[ego, LANE], ego, front)
     if whole[decider, KIND] == _LINEAR:
+        gap = 0.0
+        if front >= 0:
+            gap = lane_gap(lanes, points, fused, numbers, s, whole[ego, LANE], ego, front)
         return _linear(numbers, fused, decider, ego, front, gap)
     if whole[ego, OBJECT]:
         return 0.0
-    result = free_acceleration(numbers, decider, ego)
+    if free != free:
+        free = free_acceleration(numbers, decider, ego)
     if front >= 0:
-        ratio = desired_gap(numbers, fused, decider, ego, front) / not_zero(gap)
-        result -= numbers[decider, COMFORT] * (ratio * ratio)
-    return result
+        free -= interaction(lanes, points, fused, numbers, whole, s, decider, ego, front)
+    return free

@@ -45,7 +45,7 @@ def _link(lanes: Float, links: Int, link: int, start: int, lane: int) -> tuple[i
     return other, -lanes[other, LENGTH]
 
 
-@jit_inner
+@jit_inner_inline
 def front_of(
     lanes: Float, links: Int, connected: bool, s: Float, members: Words, actor: int, lane: int, own_s: float
 ) -> int:

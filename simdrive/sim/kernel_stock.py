@@ -3,6 +3,8 @@
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
+import numpy as np
+
 from simdrive.jit import jit
 from simdrive.sim.kernel_act import act, after_end, control_to_target, switch_road
 from simdrive.sim.kernel_collisions import collide
@@ -64,6 +66,7 @@ def step_frames(
         map_road_start: see ``RoadTables``.
         fused: rounding of dot products.
     """
+    circles = np.empty((3, numbers.shape[1]))
     for b in range(numbers.shape[0]):
         place = map_id[b]
         lanes = lane_geometry[map_lane_start[place] : map_lane_start[place + 1]]
@@ -82,7 +85,7 @@ def step_frames(
                     enforce_rules(lanes, points, fused, road_codes, roads, lane_ids, frame, codes)
             integrate(dt, frame, codes)
             locate(True, lanes, points, fused, frame, codes, along, across, here)
-            collide(dt, fused, frame, codes)
+            collide(dt, fused, frame, codes, circles)
         rule_steps[b] = steps
 
 

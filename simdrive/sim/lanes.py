@@ -9,7 +9,8 @@ A lane is a row of ``RoadTables``. Columns of ``lane_geometry`` by kind (``lane_
 
 Columns of every kind: 10 length, 11 width, 12 speed limit (NaN = none), 13 half width plus 1 m, 14 kind, 15 lane
 id, 16 forbidden, 17 first point row, 18 link start, 19 link end, 20 priority; counted within the map: 21 road, 22 its
-first lane, 23 the lane after its last.
+first lane, 23 the lane after its last; 24 .. 26 centre and radius of a circle such that the lane's L1 distance is never
+less than the distance to that circle.
 
 The functions named ``table_*`` take this array, the point table and the rounding of dot products; the others take
 ``RoadTables``. Inside kernels prefer the former: every use of a tuple of many arrays makes compiling slower.
@@ -30,7 +31,8 @@ STRAIGHT, SINE, CIRCULAR, POLY = 0, 1, 2, 3
 # Columns of lane_geometry for every kind.
 LENGTH, WIDTH, SPEED_LIMIT, REACH, KIND, LANE_ID, FORBIDDEN = range(10, 17)
 POINT_START, LINK_START, LINK_END, PRIORITY, ROAD, ROAD_FIRST, ROAD_LAST = range(17, 24)
-LANE_COLUMNS = 24
+BOUND_X, BOUND_Y, BOUND_RADIUS = range(24, 27)
+LANE_COLUMNS = 27
 VEHICLE_LENGTH_M = 5.0  # AbstractLane.VEHICLE_LENGTH: how far a lane reaches beyond its ends
 NEIGHBOUR_MARGIN_M = 1.0  # Road.neighbour_vehicles: margin of on_lane
 _QUARTER_TURN = math.pi / 2
@@ -51,18 +53,18 @@ def table_sine_offset(lanes: Float, lane: int, s: float) -> float:
 
 
 @jit_inner_inline
-def table_circular_r(lanes: Float, fused: bool, lane: int, x: float, y: float) -> float:
-    """Return r alone: it needs no arc tangent."""
-    return lanes[lane, 4] * (lanes[lane, 2] - norm2(fused, x - lanes[lane, 0], y - lanes[lane, 1]))
+def circular_coordinates(lanes: Float, lane: int, phase: float, radius: float) -> tuple[float, float]:
+    """Return (s, r) on a circular lane of a point at polar coordinates around its centre; s wraps at the start phase."""
+    start, turn = lanes[lane, 3], lanes[lane, 4]
+    wrapped = start + wrap_to_pi(phase - start)
+    return turn * (wrapped - start) * lanes[lane, 2], turn * (lanes[lane, 2] - radius)
 
 
 @jit_inner_inline
-def table_circular_s(lanes: Float, lane: int, x: float, y: float) -> float:
-    """Return s alone, wrapped around the start phase."""
-    start = lanes[lane, 3]
-    phase = math.atan2(y - lanes[lane, 1], x - lanes[lane, 0])
-    phase = start + wrap_to_pi(phase - start)
-    return lanes[lane, 4] * (phase - start) * lanes[lane, 2]
+def table_circular(lanes: Float, fused: bool, lane: int, x: float, y: float) -> tuple[float, float]:
+    """Return (s, r) on a circular lane."""
+    dx, dy = x - lanes[lane, 0], y - lanes[lane, 1]
+    return circular_coordinates(lanes, lane, math.atan2(dy, dx), norm2(fused, dx, dy))
 
 
 @jit_inner
@@ -114,7 +116,7 @@ def table_local(
     """Return the lane coordinates (s, r) of a world point, m."""
     kind = lanes[lane, KIND]
     if kind == CIRCULAR:
-        return table_circular_s(lanes, lane, x, y), table_circular_r(lanes, fused, lane, x, y)
+        return table_circular(lanes, fused, lane, x, y)
     if kind == POLY:
         return table_poly(lanes, points, fused, lane, x, y)
     s, r = table_straight(lanes, fused, lane, x, y)
@@ -224,13 +226,13 @@ def table_closest(
 @jit_inline
 def circular_lateral(roads: RoadTables, lane: int, x: float, y: float) -> float:
     """Return r on a circular lane, m."""
-    return table_circular_r(roads.lane_geometry, roads.fused_dot[0], lane, x, y)
+    return table_circular(roads.lane_geometry, roads.fused_dot[0], lane, x, y)[1]
 
 
 @jit_inline
 def circular_longitudinal(roads: RoadTables, lane: int, x: float, y: float) -> float:
     """Return s on a circular lane, m, wrapped around the start phase."""
-    return table_circular_s(roads.lane_geometry, lane, x, y)
+    return table_circular(roads.lane_geometry, False, lane, x, y)[0]
 
 
 @jit_inline

@@ -78,18 +78,20 @@ def write_point(route, s, r, slope, speed, time_s, row):  # type: ignore[no-unty
 
 
 @jit
-def shift_offset(distance, length, r0, slope0, r1):  # type: ignore[no-untyped-def]
-    """Return (offset, slope) after ``distance`` m of a quintic shift from (r0, slope0) to (r1, 0) over ``length`` m.
+def shift_offset(distance, length, r0, slope0, bend0, r1):  # type: ignore[no-untyped-def]
+    """Return (offset, slope) after ``distance`` m of a quintic shift from r0 to r1 over ``length`` m.
 
-    In distance, not time: a car that brakes to a stop half way stays half way.
+    It starts with slope dr/ds ``slope0`` and second derivative ``bend0``, so that a plan renewed on the way goes on
+    where the last one was, and ends along the route. In distance, not time: a car that brakes to a stop half way
+    stays half way.
     """
     if distance >= length:
         return r1, 0.0
     u = max(distance, 0.0) / length
-    gap, start = r1 - r0, slope0 * length
-    c3, c4, c5 = 10.0 * gap - 6.0 * start, -15.0 * gap + 8.0 * start, 6.0 * gap - 3.0 * start
-    offset = r0 + u * (start + u * u * (c3 + u * (c4 + u * c5)))
-    slope = (start + u * u * (3.0 * c3 + u * (4.0 * c4 + u * 5.0 * c5))) / length
+    gap, s, b = r1 - r0, slope0 * length, bend0 * length * length
+    c3, c4, c5 = 10.0 * gap - 6.0 * s - 1.5 * b, -15.0 * gap + 8.0 * s + 1.5 * b, 6.0 * gap - 3.0 * s - 0.5 * b
+    offset = r0 + u * (s + u * (0.5 * b + u * (c3 + u * (c4 + u * c5))))
+    slope = (s + u * (b + u * (3.0 * c3 + u * (4.0 * c4 + u * 5.0 * c5)))) / length
     return offset, slope
 
 
@@ -126,7 +128,7 @@ def write_manoeuvre(  # type: ignore[no-untyped-def]
     length = shift_length(r, slope, shift_to, speed, lateral_mps2)
     for k in range(plan.shape[0]):
         distance, v = constant_acceleration(times[k], speed, acceleration, end_speed)
-        offset, incline = shift_offset(distance, length, r, slope, shift_to)
+        offset, incline = shift_offset(distance, length, r, slope, 0.0, shift_to)
         write_point(route, s + distance, offset, incline, v, times[k], plan[k])
 
 

@@ -14,6 +14,8 @@ from highway_env.road.road import RoadNetwork
 from simdrive.errors import UnknownNameError, UnsupportedError
 from simdrive.sim.kernel_routes import ROAD_NEXT_END, ROAD_NEXT_START
 from simdrive.sim.lanes import (
+    BOUND_RADIUS,
+    BOUND_X,
     CIRCULAR,
     FORBIDDEN,
     KIND,
@@ -122,6 +124,7 @@ def compile_network(network: RoadNetwork) -> RoadMap:
         geometry[row, LANE_ID], geometry[row, FORBIDDEN] = lane_id, bool(lane.forbidden)
         geometry[row, PRIORITY], geometry[row, ROAD] = lane.priority, road
         geometry[row, ROAD_FIRST], geometry[row, ROAD_LAST] = road_starts[road], road_starts[road + 1]
+        geometry[row, BOUND_X : BOUND_RADIUS + 1] = _bound(lane, int(kinds[row]))
     tables = RoadTables(
         lane_kind=kinds,
         lane_map=np.zeros(len(lanes), np.int32),
@@ -268,6 +271,26 @@ def _poly(lane: Any) -> tuple[list[float], Float]:
     return [len(curve.poses), len(arc), len(widths)], points
 
 
+def _bound(lane: Any, kind: int) -> tuple[float, float, float]:
+    """Return (x, y, radius) of a circle around the lane, m; an infinite radius where no proof is at hand.
+
+    A straight lane's L1 distance is at least the distance to its axis. On an arc one walks |r| to the circle and the
+    rest along it. On a sine lane the walk may miss by up to two amplitudes, which the radius swallows.
+    """
+    slack = 1e-3  # far above any rounding
+    if kind in (STRAIGHT, SINE):
+        x, y = (lane.start + lane.end) / 2
+        return x, y, lane.length / 2 + 3 * abs(getattr(lane, "amplitude", 0.0)) + slack
+    if kind == CIRCULAR and lane.length > 0 and lane.radius > 0:
+        half = abs(lane.end_phase - lane.start_phase) / 2
+        if half >= np.pi / 2:
+            return lane.center[0], lane.center[1], lane.radius + slack
+        middle, reach = (lane.start_phase + lane.end_phase) / 2, lane.radius * np.cos(half)
+        x, y = lane.center[0] + reach * np.cos(middle), lane.center[1] + reach * np.sin(middle)
+        return x, y, lane.radius * np.sin(half) + slack
+    return 0.0, 0.0, np.inf
+
+
 _KINDS: dict[type, int] = {
     StraightLane: STRAIGHT,
     SineLane: SINE,
@@ -296,6 +319,8 @@ def _key(tables: RoadTables, index: Sequence[LaneIndex]) -> str:
     for name in RoadTables._fields:
         if name != "fused_dot":
             column = np.ascontiguousarray(getattr(tables, name))
+            if name == "lane_geometry":
+                column = column[:, :BOUND_X]
             if column.dtype == np.float64:  # the last bits depend on the host's libm; the name of a map must not
                 column = np.round(column, 9) + 0.0  # no negative zeros
             total.update(f"{name}{column.dtype}{column.shape}".encode() + column.tobytes())

@@ -127,7 +127,7 @@ class RoadTables(NamedTuple):
     lane_map: Int  # [L] map id
     lane_road: Int  # [L] road row
     lane_id: Int  # [L] index within its road, 0 = leftmost in highway-env's order
-    lane_geometry: Float  # [L, 24], columns: see simdrive.sim.lanes
+    lane_geometry: Float  # [L, 27], columns: see simdrive.sim.lanes
     lane_length: Float  # [L]
     lane_width: Float  # [L]
     lane_speed_limit: Float  # [L], NaN = none

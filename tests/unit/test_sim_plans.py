@@ -62,19 +62,33 @@ def test_bow_is_the_cubic_with_the_given_end_slopes() -> None:
 
 
 def test_shift_meets_its_ends() -> None:
-    assert shift_offset(0.0, 20.0, 0.5, 0.1, 3.5) == pytest.approx((0.5, 0.1))
-    assert shift_offset(20.0, 20.0, 0.5, 0.1, 3.5) == (3.5, 0.0)
-    assert shift_offset(10.0, 20.0, 0.0, 0.0, 3.0)[0] == pytest.approx(1.5)
-    e = 1e-5
-    before, after = shift_offset(7 - e, 20.0, 0.5, 0.1, 3.5)[0], shift_offset(7 + e, 20.0, 0.5, 0.1, 3.5)[0]
-    assert shift_offset(7.0, 20.0, 0.5, 0.1, 3.5)[1] == pytest.approx((after - before) / (2 * e), rel=1e-6)
+    assert shift_offset(0.0, 20.0, 0.5, 0.1, 0.01, 3.5) == pytest.approx((0.5, 0.1))
+    assert shift_offset(20.0, 20.0, 0.5, 0.1, 0.01, 3.5) == (3.5, 0.0)
+    assert shift_offset(20.0 - 1e-9, 20.0, 0.5, 0.1, 0.01, 3.5) == pytest.approx((3.5, 0.0), abs=1e-8)
+    assert shift_offset(10.0, 20.0, 0.0, 0.0, 0.0, 3.0)[0] == pytest.approx(1.5)
+
+
+def test_shift_derivatives() -> None:
+    e, at = 1e-4, (20.0, 0.5, 0.1, 0.01, 3.5)
+    before, after = shift_offset(7 - e, *at), shift_offset(7 + e, *at)
+    assert shift_offset(7.0, *at)[1] == pytest.approx((after[0] - before[0]) / (2 * e), rel=1e-6)
+    assert (shift_offset(e, *at)[1] - 0.1) / e == pytest.approx(0.01, rel=1e-2)
+
+
+def test_a_renewed_shift_goes_on_as_before() -> None:
+    whole = (0.0, 0.0, 0.0, 3.5)
+    r, slope = shift_offset(8.0, 20.0, *whole)
+    e = 1e-4
+    bend = (shift_offset(8 + e, 20.0, *whole)[1] - shift_offset(8 - e, 20.0, *whole)[1]) / (2 * e)
+    renewed = shift_offset(5.0, 12.0, r, slope, bend, 3.5)
+    assert renewed == pytest.approx(shift_offset(13.0, 20.0, *whole), abs=0.03)
 
 
 def test_shift_length_bounds_lateral_acceleration() -> None:
     speed, lateral = 20.0, 2.0
     length = shift_length(0.0, 0.0, 3.5, speed, lateral)
     d = np.linspace(0.0, length, 400)
-    slope = np.array([shift_offset(x, length, 0.0, 0.0, 3.5)[1] for x in d])
+    slope = np.array([shift_offset(x, length, 0.0, 0.0, 0.0, 3.5)[1] for x in d])
     assert np.abs(np.gradient(slope, d)).max() * speed**2 == pytest.approx(lateral, rel=0.03)
     assert shift_length(0.0, 0.0, 3.5, 1.0, 5.0) >= math.sqrt(48 * 3.5)  # slow cars still have a turning circle
 
