@@ -150,3 +150,13 @@ def widest(route, count, bound, s_from, s_to):  # type: ignore[no-untyped-def]
         if s_from <= route[i, 3] <= s_to:
             least = min(least, bound[i])
     return least
+
+
+@jit_inner
+def sharpest(route, count, s_from, s_to):  # type: ignore[no-untyped-def]
+    """Return the largest absolute curvature of the route between two places, 1/m."""
+    most = 0.0
+    for i in range(count):
+        if s_from <= route[i, 3] <= s_to:
+            most = max(most, abs(route[i, 4]))
+    return most

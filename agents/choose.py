@@ -17,6 +17,7 @@ from simdrive.agents.candidates import (
     FOLLOW,
     meetings,
     roll,
+    sharpest,
     widest,
 )
 from simdrive.agents.following import bend_speeds, valid_points
@@ -37,6 +38,8 @@ HARD_BRAKING = 8.0
 GOOD_ENOUGH = 1.5  # what calm driving in lane may cost above a free road before anything else is looked at
 SMALL_SHIFT, LANE_CHANGE, ONCOMING = 0.4, 4.0, 7.0  # what leaving the lane centre costs
 STRADDLE = 2.5  # what driving on a lane line costs
+BEND = 0.03  # curvature (1/m) from which on lanes are not changed
+COMMITTED = 8.0  # what going on with an emergency manoeuvre is worth
 STAY = 1.0  # what keeping to the offset chosen last is worth
 DANGER = 0.01 * CONTACT
 CALM_LATERAL, HARD_LATERAL = 1.5, 5.0
@@ -147,6 +150,7 @@ def choose(  # type: ignore[no-untyped-def]
             ahead = ego[E_S] + max(2.5 * ego[E_SPEED], 20.0)
             for side in range(4):
                 rooms[side] = widest(route, count, bounds[side], ego[E_S] + 2.0, ahead)
+            rooms[4] = sharpest(route, count, ego[E_S], ahead)
         elif trial == 1 + offsets and best <= free + DANGER:
             return best, goal, end
         shift = _shift(number, lane_width, previous)
@@ -154,9 +158,13 @@ def choose(  # type: ignore[no-untyped-def]
             repeated = abs(shift) < 0.3 or (number > 1 and abs(shift - previous) < 0.05)
             if repeated or shift + half > rooms[1] or half - shift > rooms[0]:
                 continue
+            if abs(shift) > 0.6 * lane_width and rooms[4] > BEND:
+                continue
         extra = 0.0
         if trial > 1:
-            extra = 2.0 * abs(shift) if hard else _price(rooms, shift, half, lane_width, previous)
+            extra = abs(shift) if hard else _price(rooms, shift, half, lane_width, previous)
+            if hard and abs(shift - previous) < 0.05:
+                extra -= COMMITTED
         go_on = previous_end - ego[E_S] if abs(shift - previous) < 0.05 else 0.0
         cost, length = _speeds(
             route, count, bends, bounds, ego, driver, ghosts, facts, used if trial > 0 else 0, caution,
@@ -174,7 +182,7 @@ def plan_rows(  # type: ignore[no-untyped-def]
     """Plan for every row of a batch; ``memory`` [slots, MEMORY] is updated, ``plans`` [N, 26, 5] and ``costs`` written."""
     ghosts, facts = np.zeros((GHOSTS, STEPS, TRACK)), np.zeros((GHOSTS, FACTS))
     candidate, kept = np.zeros((STEPS, COLUMNS)), np.zeros((STEPS, COLUMNS))
-    active, bends, rooms = np.zeros(GHOSTS, np.int64), np.empty(routes.shape[1]), np.empty(4)
+    active, bends, rooms = np.zeros(GHOSTS, np.int64), np.empty(routes.shape[1]), np.empty(5)
     for n in range(routes.shape[0]):
         route, ego, known = routes[n], egos[n], memory[rows[n]]
         count = valid_points(route)
@@ -196,6 +204,4 @@ def plan_rows(  # type: ignore[no-untyped-def]
         known[PREVIOUS_R], known[PREVIOUS_T], known[PREVIOUS_END] = goal, ego[E_TIME], end
         for k in range(plans.shape[1]):
             known[PREVIOUS_V + k] = kept[k, C_SPEED]
-            write_point(
-                route, kept[k, C_S], kept[k, C_R], kept[k, C_SLOPE], kept[k, C_SPEED], k * STEP_S, plans[n, k]
-            )
+            write_point(route, kept[k, C_S], kept[k, C_R], kept[k, C_SLOPE], kept[k, C_SPEED], k * STEP_S, plans[n, k])

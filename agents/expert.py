@@ -35,9 +35,7 @@ class Expert:
         )
         self.wants = Wants(world="visible")
         self.charge = Charge()
-        self._driver = np.array(
-            [comfort_acceleration_mps2, comfort_braking_mps2, jam_gap_m, time_gap_s, 8.0]
-        )
+        self._driver = np.array([comfort_acceleration_mps2, comfort_braking_mps2, jam_gap_m, time_gap_s, 8.0])
         self._bend, self._caution = bend_acceleration_mps2, caution
         self._memory = SlotMemory(scalars=MEMORY, per_actor=0)
         self.costs: Float = np.empty(0)

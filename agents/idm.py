@@ -53,7 +53,5 @@ class Idm:
         """Follow whoever is ahead."""
         actors = pack_actors(view_of(batch, self.card.name))
         plans: Float = np.empty((len(batch), PLAN_POINTS, 5))
-        _plan_rows(
-            batch.route, pack_ego(batch), actors, self._bend, self._margin, self._driver, PLAN_TIMES, plans
-        )
+        _plan_rows(batch.route, pack_ego(batch), actors, self._bend, self._margin, self._driver, PLAN_TIMES, plans)
         return answer(plans)

@@ -43,7 +43,7 @@ PROGRESS, OVERSPEED = 2.5, 10.0
 HARD_MARGIN_M, SIDE_MARGIN_M = 0.35, 0.2  # along, across: closer counts as contact
 SOFT_SIDE_M = 0.7
 CLOSE_S, PASSING_S = 0.4, 0.9  # time between crossing paths that is too close, and that is uncomfortable
-NEAR_PASS = 120.0  # cost per second of crossing too close
+NEAR_PASS = 250.0  # cost per second of crossing too close
 FLICKER = 0.35  # cost per m/s of changing one's mind about the speed
 BLUR_MPS = 0.25  # how fast predictions lose accuracy along the ego's path
 FALLBACK_S = 0.6  # how long a candidate is driven before an unlikely event must be answered by a full brake
@@ -68,9 +68,7 @@ def contact(candidate, k, x, y, heading, ego, track, fact, slack):  # type: igno
         if level > 0 and (across < 0.5 or not ahead):
             return 0.0
         longer = fact[LENGTH] + 2.0 * margin_s * across
-        if boxes_overlap(
-            x, y, heading, length, width, track[X], track[Y], track[HEADING], longer, fact[WIDTH]
-        ):
+        if boxes_overlap(x, y, heading, length, width, track[X], track[Y], track[HEADING], longer, fact[WIDTH]):
             return 2.0 if level == 0 else (1.0 if level == 1 else 0.25)
     return 0.0
 
@@ -78,18 +76,25 @@ def contact(candidate, k, x, y, heading, ego, track, fact, slack):  # type: igno
 @jit_inner
 def _pair(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore[no-untyped-def]
     """Return (hit, cost of closeness per second) of the ego and one ghost at step ``k``."""
-    v = candidate[k, C_SPEED]
+    v, speed = candidate[k, C_SPEED], track[SPEED]
     along, across = track[S] - candidate[k, C_S], track[R] - candidate[k, C_R]
     reach, sides = track[HALF] + 0.5 * ego[E_LENGTH], track[SIDE] + 0.5 * ego[E_WIDTH]
     closing = v - track[ALONG]
-    # The gap that a second and a half of closing, or crossing, could use up.
-    outlook = 1.0 + 1.8 * abs(closing) + PASSING_S * track[SPEED]
-    if abs(along) > reach + outlook or abs(across) > sides + SOFT_SIDE_M + PASSING_S * track[SPEED] + 1.5:
+    # The gap that a second and a half of closing could use up.
+    outlook = 1.0 + 1.8 * abs(closing)
+    aside = SOFT_SIDE_M if speed < 0.5 else 2.2
+    crossing = 0.0
+    if speed > 0.5:
+        sine = math.sqrt(max(speed * speed - track[ALONG] * track[ALONG], 0.0))
+        crossing = PASSING_S * sine
+    if abs(along) > reach + max(outlook, crossing) or abs(across) > sides + max(aside, crossing):
         return False, 0.0
-    near = contact(candidate, k, x, y, heading, ego, track, fact, slack)
-    if near > 1.5:
-        return True, 0.0
-    cost = NEAR_PASS * near
+    cost = 0.0
+    if abs(along) < reach + 2.0 + 0.3 * abs(closing) + crossing and abs(across) < sides + 0.5 + crossing:
+        near = contact(candidate, k, x, y, heading, ego, track, fact, slack)
+        if near > 1.5:
+            return True, 0.0
+        cost = NEAR_PASS * near
     clear, gap = abs(across) - sides, abs(along) - reach
     if clear < 0.1 and along > 0.0:
         gap = max(gap, 0.05)

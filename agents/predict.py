@@ -189,13 +189,11 @@ def _faces_route(route, count, actor):  # type: ignore[no-untyped-def]
 
 @jit_inner
 def _sideways_goal(lanes, lane, r, sideways):  # type: ignore[no-untyped-def]
-    """Return the offset that a sideways motion leads to: the next lane, its own centre, or straight off the road."""
+    """Return the offset that a sideways motion leads to: the next lane (or as far off the road), or its centre."""
     side = 1 if sideways > 0.0 else -1
     if r * side < -0.12 * lanes[lane, LANE_WIDTH]:
         return 0.0  # it comes to its centre
-    if lanes[lane, ROAD_FIRST] <= lane + side < lanes[lane, ROAD_END]:
-        return side * lanes[lane, LANE_WIDTH]
-    return r + sideways
+    return side * lanes[lane, LANE_WIDTH]
 
 
 @jit_inner
@@ -264,7 +262,5 @@ def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts): 
                     actor[A_X], actor[A_Y], actor[A_HEADING], v, lateral, 0.0 if stands else gain,
                     actor[YAW_RATE] if free else 0.0, wait, ghosts[used],
                 )  # fmt: skip
-            used = _keep(
-                route, count, ego, ghosts, facts, used, a, likely, actor[A_LENGTH], actor[A_WIDTH], kind
-            )
+            used = _keep(route, count, ego, ghosts, facts, used, a, likely, actor[A_LENGTH], actor[A_WIDTH], kind)
     return used

@@ -160,9 +160,7 @@ def _plan_rows(rows, scalars, memory, routes, egos, actors, bend_mps2, driver, t
 class R157Human:
     """Rule driver: the regulation's competent human, with its own perception and reaction times."""
 
-    def __init__(
-        self, name: str = "r157_human", time_gap_s: float = 2.0, bend_acceleration_mps2: float = 2.5
-    ) -> None:
+    def __init__(self, name: str = "r157_human", time_gap_s: float = 2.0, bend_acceleration_mps2: float = 2.5) -> None:
         self.card = rule_card(
             name,
             "competent and careful human driver of UN R157 (0.4 s perception, 0.75 s reaction, 0.774 g)",

@@ -56,10 +56,7 @@ def pdm_ttc_value(log: EpisodeLog) -> float:
 
 def _nuplan(log: EpisodeLog) -> float:
     multiplier = (
-        no_at_fault_value(log)
-        * drivable_area_value(log)
-        * making_progress_value(log)
-        * driving_direction_value(log)
+        no_at_fault_value(log) * drivable_area_value(log) * making_progress_value(log) * driving_direction_value(log)
     )
     terms = (
         (5.0, ratio_value(log)),

@@ -117,9 +117,7 @@ def touches(log: EpisodeLog) -> tuple[Touch, ...]:
         return ()
     row = int(np.searchsorted(log.t_us, contact.t_us, side="right")) - 1
     if row < 0:
-        raise ValueError(
-            f"contact at {contact.t_us} us is earlier than the log, which starts at {log.t_us[:1]} us"
-        )
+        raise ValueError(f"contact at {contact.t_us} us is earlier than the log, which starts at {log.t_us[:1]} us")
     found = [_judge(log, row, contact.actor, contact.ego_speed_mps, contact.actor_speed_mps)]
     for actor in range(1, log.x.shape[1]):
         if actor != contact.actor and _also_touched(log, row, actor):
@@ -141,9 +139,7 @@ def contact(name: str = "contact") -> Scored:
 
 def vulnerable_contact(name: str = "vulnerable_contact") -> Scored:
     """Whether the ego touched a pedestrian or a cyclist, at fault or not."""
-    return Scored(
-        name, "", "lower", lambda log: float(any(is_vulnerable(touch.shape) for touch in touches(log)))
-    )
+    return Scored(name, "", "lower", lambda log: float(any(is_vulnerable(touch.shape) for touch in touches(log))))
 
 
 def at_fault_contact(name: str = "at_fault_contact") -> Scored:
@@ -168,9 +164,7 @@ def delta_v(name: str = "delta_v_mps", ego_mass_kg: float = 2000.0, other_mass_k
     contact.
     """
     share = other_mass_kg / (ego_mass_kg + other_mass_kg)
-    return Scored(
-        name, "m/s", "lower", lambda log: share * log.contact.impact_speed_mps if log.contact else math.nan
-    )
+    return Scored(name, "m/s", "lower", lambda log: share * log.contact.impact_speed_mps if log.contact else math.nan)
 
 
 def no_at_fault_value(log: EpisodeLog) -> float:

@@ -120,9 +120,7 @@ def _largest_need(seen: Bool, x: Float, y: Float, heading: Float, velocity: Floa
             if not seen[k, v - 1] or not 0.0 < times[k, v - 1] < math.inf:
                 continue
             ahead = (x[k, v] - x[k, 0]) * cos + (y[k, v] - y[k, 0]) * sin
-            closing = (velocity[k, 0, 0] - velocity[k, v, 0]) * cos + (
-                velocity[k, 0, 1] - velocity[k, v, 1]
-            ) * sin
+            closing = (velocity[k, 0, 0] - velocity[k, v, 0]) * cos + (velocity[k, 0, 1] - velocity[k, v, 1]) * sin
             if ahead > 0.0 and closing > 0.0:
                 worst = max(worst, closing / (2.0 * times[k, v - 1]))
     return worst
@@ -132,9 +130,7 @@ def _max_drac(log: EpisodeLog, cap_mps2: float) -> float:
     seen = _seen(log, MOVING_MPS)
     if not seen.any() or not ego_known(log):
         return math.nan
-    return min(
-        _largest_need(seen, log.x, log.y, log.heading, velocities(log), meetings(log).times()), cap_mps2
-    )
+    return min(_largest_need(seen, log.x, log.y, log.heading, velocities(log), meetings(log).times()), cap_mps2)
 
 
 def max_drac(name: str = "max_drac_mps2", cap_mps2: float = 20.0) -> Scored:

@@ -48,9 +48,7 @@ def load_metrics(names: Iterable[str] = ()) -> tuple[Metric, ...]:
         UnknownNameError: if a name is not in the group.
         ParameterError: if two entries build metrics of the same name.
     """
-    metrics: tuple[Metric, ...] = tuple(
-        build("metric", name) for name in (tuple(names) or config_names("metric"))
-    )
+    metrics: tuple[Metric, ...] = tuple(build("metric", name) for name in (tuple(names) or config_names("metric")))
     seen: set[str] = set()
     for metric in metrics:
         if metric.name in seen:

@@ -127,9 +127,7 @@ def extended_comfort_value(log: EpisodeLog) -> float:
     pair.
     """
     old, new, samples = _pairs(log)
-    passed = [
-        _passes(old[samples == n], new[samples == n], int(n)) for n in np.unique(samples[samples >= SHORTEST])
-    ]
+    passed = [_passes(old[samples == n], new[samples == n], int(n)) for n in np.unique(samples[samples >= SHORTEST])]
     return float(np.mean(np.concatenate(passed))) if passed else math.nan
 
 

@@ -31,9 +31,7 @@ def _score(log: EpisodeLog, axis: str, statistic: str) -> float:
     return _STATISTICS[statistic](found.longitudinal_jerk if axis == "longitudinal" else found.lateral_jerk)
 
 
-def jerk(
-    axis: Literal["longitudinal", "lateral"], statistic: Literal["rms", "p95", "max"], name: str = ""
-) -> Scored:
+def jerk(axis: Literal["longitudinal", "lateral"], statistic: Literal["rms", "p95", "max"], name: str = "") -> Scored:
     """Return a statistic of the absolute jerk, smoothed as nuPlan does; unscored below four samples.
 
     Raises:

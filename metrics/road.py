@@ -95,9 +95,7 @@ def off_road(name: str = "off_road") -> Scored:
 
 def off_road_distance(name: str = "off_road_m") -> Scored:
     """Largest distance of an ego corner outside the drivable area."""
-    return Scored(
-        name, "m", "lower", lambda log: float(np.max(log.off_road_m)) if len(log.t_us) else math.nan
-    )
+    return Scored(name, "m", "lower", lambda log: float(np.max(log.off_road_m)) if len(log.t_us) else math.nan)
 
 
 def driving_direction(name: str = "driving_direction") -> Scored:

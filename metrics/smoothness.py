@@ -67,22 +67,16 @@ def _of_braking(log: EpisodeLog, spectral: bool, least_drop_mps: float) -> float
     if event is None:
         return math.nan
     rate_hz = 1.0 / STEP_S
-    return (
-        sparc(event, rate_hz, cutoff_hz=0.5 * rate_hz) if spectral else log_dimensionless_jerk(event, rate_hz)
-    )
+    return sparc(event, rate_hz, cutoff_hz=0.5 * rate_hz) if spectral else log_dimensionless_jerk(event, rate_hz)
 
 
 def braking_sparc(name: str = "braking_sparc", least_drop_mps: float = 3.0) -> Scored:
     """Spectral arc length of the strongest braking event; unscored if the speed never fell by
     ``least_drop_mps``.
     """
-    return Scored(
-        name, "", "higher", functools.partial(_of_braking, spectral=True, least_drop_mps=least_drop_mps)
-    )
+    return Scored(name, "", "higher", functools.partial(_of_braking, spectral=True, least_drop_mps=least_drop_mps))
 
 
 def braking_ldlj(name: str = "braking_ldlj", least_drop_mps: float = 3.0) -> Scored:
     """Log dimensionless jerk of the strongest braking event; unscored like ``braking_sparc``."""
-    return Scored(
-        name, "", "higher", functools.partial(_of_braking, spectral=False, least_drop_mps=least_drop_mps)
-    )
+    return Scored(name, "", "higher", functools.partial(_of_braking, spectral=False, least_drop_mps=least_drop_mps))

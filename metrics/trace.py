@@ -114,9 +114,7 @@ def _smooth(speed: Float, heading: Float, along: Float) -> Signals:
 
 
 @jit
-def _velocities(
-    t_us: Long, present: Bool, x: Float, y: Float, heading: Float, speed: Float, out: Float
-) -> None:
+def _velocities(t_us: Long, present: Bool, x: Float, y: Float, heading: Float, speed: Float, out: Float) -> None:
     rows, count = x.shape
     for k in range(rows):
         for v in range(count):

@@ -33,9 +33,9 @@ class ChainBraking:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(15.0, 32.0, "m/s"),
-        "time_gap_s": Range(0.15, 1.2, "s"),  # from the ego to the last of the platoon
+        "time_gap_s": Range(0.08, 1.0, "s"),  # from the ego to the last of the platoon
         "platoon_gap_s": Range(0.6, 1.1, "s"),  # inside the platoon
-        "first_braking_mps2": Range(5.5, 8.5, "m/s2"),
+        "first_braking_mps2": Range(6.0, 9.0, "m/s2"),
         "reaction_s": Range(0.6, 1.2, "s"),  # of the drivers in the platoon
         "platoon": Choice((2, 3)),
     }
@@ -62,7 +62,7 @@ class ChainBraking:
                     stage, rng, ("a", "b", other), (here - 60.0, here + 150.0), pace,
                     gap_m=(10.0, 45.0), level_m=here,
                 )  # fmt: skip
-        jam, late = rng.random() < 0.6, rng.uniform(0.0, 0.5, size=40)
+        jam, late = rng.random() < 0.75, rng.uniform(0.0, 0.5, size=40)
         if hazard and jam:
             for who, delay in zip(range(first, len(stage.actors) + 1), late, strict=False):
                 _brake_along(stage, who, row, params, float(delay), rest_s)
@@ -88,9 +88,7 @@ def _brake(stage: Stage, platoon: list[int], params: Mapping[str, Any], when: fl
     """Add the braking from the front to the back; return the row of the last one, which the ego follows."""
     speed, braking = params["ego_speed_mps"], params["first_braking_mps2"]
     front = platoon[-1]
-    row = stage.event(
-        front, Action.STOP, braking, rate=_JERK_MPS3, trigger=Trigger.TIME, threshold=when
-    )
+    row = stage.event(front, Action.STOP, braking, rate=_JERK_MPS3, trigger=Trigger.TIME, threshold=when)
     go = stage.event(front, Action.SPEED, speed, rate=2.5, after=row, delay_s=speed / braking + rest_s)
     for ahead, who in zip(platoon[:0:-1], platoon[-2::-1], strict=True):
         braking, delay = follow_braking(
@@ -101,9 +99,7 @@ def _brake(stage: Stage, platoon: list[int], params: Mapping[str, Any], when: fl
     return row
 
 
-def _brake_along(
-    stage: Stage, who: int, row: int, params: Mapping[str, Any], delay_s: float, rest_s: float
-) -> None:
+def _brake_along(stage: Stage, who: int, row: int, params: Mapping[str, Any], delay_s: float, rest_s: float) -> None:
     """Let traffic on another lane brake with the platoon: the jam reaches across the road."""
     speed, braking = params["ego_speed_mps"], 0.9 * params["first_braking_mps2"]
     first = stage.event(

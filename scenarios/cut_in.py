@@ -32,9 +32,9 @@ class CutIn:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(17.0, 33.0, "m/s"),
         "speed_difference_mps": Range(3.0, 14.0, "m/s"),
-        "ttc_s": Range(-0.4, 1.3, "s"),  # left when the vehicle begins to overlap the ego's path
+        "ttc_s": Range(-0.6, 1.1, "s"),  # left when the vehicle begins to overlap the ego's path
         "lateral_speed_mps": Range(1.1, 2.7, "m/s"),
-        "braking_mps2": Range(0.0, 8.0, "m/s2"),
+        "braking_mps2": Range(0.0, 9.0, "m/s2"),
         "side": Choice(("left", "right")),
     }
 
@@ -83,7 +83,7 @@ class CutIn:
                 keep_free=free, share=0.6, level_m=level_m,
             )  # fmt: skip
         tail(stage, rng, lane, _START_M, speed)
-        shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, 1000.0), 2.2)
+        shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, 1000.0), 0.7)
         return stage.world(
             goal_m=speed * (wait + 9.0), time_limit_s=28.0, lighting=draw_light(rng),
             hazard=hazard, hazard_actors=(who,), hazard_row=row,

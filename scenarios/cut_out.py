@@ -35,7 +35,7 @@ class CutOut:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(17.0, 33.0, "m/s"),
         "time_gap_s": Range(0.3, 1.3, "s"),  # from the ego to the vehicle ahead
-        "reveal_s": Range(1.72, 2.3, "s"),  # from the lane change to when its driver would have hit the stopped one
+        "reveal_s": Range(1.85, 2.35, "s"),  # from the lane change to when its driver would have hit the stopped one
         "lead": Choice(("car", "van", "truck")),
         "side": Choice(("left", "right")),
     }
@@ -79,4 +79,3 @@ class CutOut:
             goal_m=speed * (wait + 9.0), time_limit_s=28.0, lighting=draw_light(rng),
             hazard=hazard, hazard_actors=(victim,), hazard_row=swerve,
         )  # fmt: skip
-

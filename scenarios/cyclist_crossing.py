@@ -37,9 +37,9 @@ class CyclistCrossing:
     )  # fmt: skip
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(10.0, 19.0, "m/s"),
-        "cyclist_speed_mps": Range(2.5, 6.5, "m/s"),
-        "start_distance_m": Range(1.5, 6.0, "m"),  # from the edge of the road
+        "ego_speed_mps": Range(10.0, 19.4, "m/s"),
+        "cyclist_speed_mps": Range(3.0, 7.0, "m/s"),
+        "start_distance_m": Range(1.0, 4.5, "m"),  # from the edge of the road
         "offset_s": Range(-0.6, 0.3, "s"),  # ego front at the path minus cyclist at the lane centre
         "side": Choice(("left", "right")),
         "corner": Choice(("open", "house")),
@@ -52,7 +52,7 @@ class CyclistCrossing:
         lane, facing, width = ("a", "b", 0), ("b", "a", 0), road.lane_width_m
         stage = Stage(road, ego_on(lane, _START_M, speed), (lane,))
         begin_m = params["start_distance_m"] + (1.5 if left else 0.5) * width
-        gain = float(rng.uniform(2.0, 3.0))
+        gain = float(rng.uniform(2.5, 4.0))
         reach_s = start_up_time_s(begin_m, ride, gain) + params["offset_s"]
         wait = 3.3 + float(rng.uniform(0.0, 1.5))
         line_m = _START_M + 0.5 * stage.ego.length_m + speed * (wait + reach_s)
@@ -105,5 +105,3 @@ def _surroundings(stage: Stage, rng: np.random.Generator, line_m: float, left: b
     buildings(stage, rng, facing, (opposite + 24.0, opposite + 80.0), outer, share=0.4)
     buildings(stage, rng, facing, (opposite - 60.0, opposite - 8.0), outer, share=0.4)
     walkers(stage, rng, lane, (line_m + 4.0, line_m + 40.0), inner + 1.2, 2)
-
-

@@ -41,11 +41,13 @@ class FreeDrive:
         place = params["place"]
         low, high = _PLACES[place]
         speed = round(low + params["pace"] * (high - low), 3)
-        road = {"motorway": highway, "country": rural, "town": urban}[place](rng)
+        builders: dict[str, Any] = {"motorway": highway, "country": rural, "town": urban}
+        road = builders[place](rng)
         lanes = road.lanes(("a", "b", 0))
         lane = ("a", "b", int(rng.integers(lanes)))
         stage = Stage(road, ego_on(lane, _START_M, speed), (lane,))
-        {"motorway": _motorway, "country": _country, "town": _town}[place](stage, rng, params["density"])
+        bystanders: dict[str, Any] = {"motorway": _motorway, "country": _country, "town": _town}
+        bystanders[place](stage, rng, params["density"])
         lead = on_lane(
             rng, "lead", draw_traffic_shape(rng), lane, _START_M + speed * float(rng.uniform(2.6, 4.5)) + 12.0,
             speed * float(rng.uniform(1.0, 1.08)),

@@ -69,9 +69,7 @@ def _add_arm(network: RoadNetwork, arm: int, lanes_each: int, half: float, width
 
     def straight(begin: float, end: float, lane: int, lines: tuple[int, int]) -> AbstractLane:
         y = (lane + 0.5) * width
-        return StraightLane(
-            turn @ [begin, y], turn @ [end, y], line_types=list(lines), priority=priority, **traits
-        )
+        return StraightLane(turn @ [begin, y], turn @ [end, y], line_types=list(lines), priority=priority, **traits)
 
     def arc(y: float, radius: float, clockwise: bool, rank: int) -> AbstractLane:
         sign = 1.0 if clockwise else -1.0
@@ -170,9 +168,7 @@ def _add_access(network: RoadNetwork, arm: int, access: _Access, traits: dict[st
     start = angle - math.pi / 2
 
     def straight(begin: Float, end: Float, lines: tuple[int, int], priority: int) -> AbstractLane:
-        return StraightLane(
-            turn @ begin, turn @ end, line_types=list(lines), priority=priority, **traits
-        )
+        return StraightLane(turn @ begin, turn @ end, line_types=list(lines), priority=priority, **traits)
 
     def arc(center: list[float], begin: float, end: float, priority: int) -> AbstractLane:
         return CircularLane(

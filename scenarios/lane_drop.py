@@ -35,10 +35,10 @@ class LaneDrop:
     tags = ("bench2drive:ConstructionObstacle", "bench2drive:StaticCutIn", "nhtsa:18", "r157:cut-in")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(13.0, 23.0, "m/s"),
-        "speed_difference_mps": Range(3.0, 12.0, "m/s"),
-        "ttc_s": Range(-0.5, 1.1, "s"),  # left when the vehicle begins to overlap the ego's path
-        "lateral_speed_mps": Range(1.0, 2.5, "m/s"),
+        "ego_speed_mps": Range(15.0, 25.0, "m/s"),
+        "speed_difference_mps": Range(4.0, 13.0, "m/s"),
+        "ttc_s": Range(-0.7, 0.8, "s"),  # left when the vehicle begins to overlap the ego's path
+        "lateral_speed_mps": Range(1.3, 2.7, "m/s"),
         "braking_mps2": Range(0.0, 8.0, "m/s2"),
         "closed": Choice(("left", "right")),
     }

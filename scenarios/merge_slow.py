@@ -36,7 +36,7 @@ class MergeSlow:
         "ego_speed_mps": Range(13.0, 23.0, "m/s"),
         "slow_speed_mps": Range(0.0, 4.0, "m/s"),
         "braking_mps2": Range(7.0, 10.0, "m/s2"),
-        "time_gap_s": Range(0.05, 0.9, "s"),  # to the vehicle ahead when the ego has merged
+        "time_gap_s": Range(0.03, 0.8, "s"),  # to the vehicle ahead when the ego has merged
         "before_merge_s": Range(0.0, 3.0, "s"),  # from the braking to the merge
     }
 
@@ -52,7 +52,9 @@ class MergeSlow:
         stage = Stage(road, ego_on(lane, start_m, speed), (lane, *ahead, joined))
 
         begin_m = _MAIN_M - speed * merge_s  # level with the ego
-        pair = [on_lane(rng, name, draw_traffic_shape(rng), last, 0.0, speed, route=(joined,)) for name in ("lead", "front")]
+        pair = [
+            on_lane(rng, name, draw_traffic_shape(rng), last, 0.0, speed, route=(joined,)) for name in ("lead", "front")
+        ]
         lead_m = begin_m + speed * params["time_gap_s"] + 0.5 * pair[0].length_m
         front_m = lead_m + 0.5 * (pair[0].length_m + pair[1].length_m) + 0.8 * speed + 8.0
         who = stage.add(replace(pair[0], s_m=lead_m))

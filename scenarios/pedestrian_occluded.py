@@ -38,7 +38,7 @@ class PedestrianOccluded:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(8.0, 16.0, "m/s"),
-        "walk_speed_mps": Range(1.3, 3.2, "m/s"),
+        "walk_speed_mps": Range(1.4, 3.5, "m/s"),
         "parking_gap_m": Range(0.3, 1.0, "m"),  # from the lane to the parked cars
         "offset_s": Range(-0.6, 0.4, "s"),  # ego front at the crossing line minus walker at the lane centre
         "walker": Choice(("adult", "child")),
@@ -90,4 +90,3 @@ class PedestrianOccluded:
             goal_m=speed * (wait + reach_s + 5.0), time_limit_s=28.0, lighting=draw_light(rng),
             hazard=hazard, hazard_actors=(who,), hazard_row=row,
         )  # fmt: skip
-

@@ -72,13 +72,20 @@ class RedLightRunner:
         if hazard:
             meet = stage.mark("meet", x_runner, y_ego)
             ready = stage.lead_in(who)
-            action, goal, rate = (Action.APPEAR, 0.0, 0.0) if house else (Action.SPEED, params["runner_speed_mps"], gain)
+            action, goal, rate = (
+                (Action.APPEAR, 0.0, 0.0) if house else (Action.SPEED, params["runner_speed_mps"], gain)
+            )
             row = stage.event(
                 who, action, goal, rate=rate, trigger=Trigger.EGO_TTA, threshold=reach_s, subject=meet, after=ready
             )
         if house:
             corner_house(
-                stage, rng, scene, left=left, from_ego_road_m=params["set_back_m"], from_side_road_m=params["set_back_m"]
+                stage,
+                rng,
+                scene,
+                left=left,
+                from_ego_road_m=params["set_back_m"],
+                from_side_road_m=params["set_back_m"],
             )
         _bystanders(stage, rng, scene, arm, other, house)
         return stage.world(

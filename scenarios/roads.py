@@ -121,9 +121,7 @@ def against(
         return StraightLane(*ends, line_types=list(lines), **traits)
     pulsation = 2.0 * math.pi / _SINE_WAVELENGTH_M
     # Seen from the other end both s and r change sign, and sin(k(L - s)) = -sin(ks - kL).
-    return SineLane(
-        *ends, _SINE_AMPLITUDE_M, pulsation, -pulsation * length_m, line_types=list(lines), **traits
-    )
+    return SineLane(*ends, _SINE_AMPLITUDE_M, pulsation, -pulsation * length_m, line_types=list(lines), **traits)
 
 
 @functools.cache
@@ -176,13 +174,9 @@ def two_way(
     for lane in range(lanes_each):
         right = solid if lane == lanes_each - 1 else none
         traits = {"width": width_m, "speed_limit": limit_mps}
-        network.add_lane(
-            "a", "b", along(shape, radius_m, lane * width_m, length_m, (striped, right), **traits)
-        )
+        network.add_lane("a", "b", along(shape, radius_m, lane * width_m, length_m, (striped, right), **traits))
         left = none if lane == 0 else striped  # the centre line is drawn once
-        network.add_lane(
-            "b", "a", against(shape, radius_m, -(lane + 1) * width_m, length_m, (left, right), **traits)
-        )
+        network.add_lane("b", "a", against(shape, radius_m, -(lane + 1) * width_m, length_m, (left, right), **traits))
     return Road(compile_network(network), network, width_m)
 
 
@@ -215,9 +209,7 @@ def merge_ramp(lanes: int, auxiliary_m: float, limit_mps: float = 27.78) -> Road
     return Road(compile_network(network), network, width)
 
 
-def _shift(
-    start: Sequence[float], end: Sequence[float], lines: Sequence[int], traits: dict[str, float]
-) -> SineLane:
+def _shift(start: Sequence[float], end: Sequence[float], lines: Sequence[int], traits: dict[str, float]) -> SineLane:
     """Return half a sine wave from ``start`` to ``end``, straight ahead at both ends; heading along +x."""
     length, middle = end[0] - start[0], 0.5 * (start[1] + end[1])
     return SineLane(

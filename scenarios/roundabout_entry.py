@@ -109,7 +109,9 @@ def _surroundings(stage: Stage, rng: np.random.Generator, scene: Roundabout, tak
         buildings(stage, rng, lane, span, kerb + PAVEMENT_M + 2.5, 0.5)
     for arm in (1, 2, 3):
         shape, present = draw_traffic_shape(rng), rng.random() < 0.4
-        actor = on_lane(rng, "waiting", shape, (f"in{arm}", f"yield{arm}", 0), ARM_M - 8.0 - float(rng.uniform(0.0, 4.0)))
+        actor = on_lane(
+            rng, "waiting", shape, (f"in{arm}", f"yield{arm}", 0), ARM_M - 8.0 - float(rng.uniform(0.0, 4.0))
+        )
         if arm != taken and present:
             stage.add(actor)
     for arm in (1, 2):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
 from typing import Any
 
 import numpy as np
@@ -102,9 +101,7 @@ def park(
     return size["length_m"]
 
 
-def parked_row(
-    stage: Stage, rng: Generator, lane: LaneIndex, span: Span, inner_m: float, share: float = 0.8
-) -> None:
+def parked_row(stage: Stage, rng: Generator, lane: LaneIndex, span: Span, inner_m: float, share: float = 0.8) -> None:
     """Park cars and vans along the right of a lane, their near sides ``inner_m`` from its centre."""
     s = span[0] + float(rng.uniform(2.0, 4.0))
     while s + 2.5 < span[1]:
@@ -115,9 +112,7 @@ def parked_row(
         s += step + (1.0 if shape == Shape.VAN else 0.0)
 
 
-def buildings(
-    stage: Stage, rng: Generator, lane: LaneIndex, span: Span, inner_m: float, share: float = 0.75
-) -> None:
+def buildings(stage: Stage, rng: Generator, lane: LaneIndex, span: Span, inner_m: float, share: float = 0.75) -> None:
     """Build houses to the right of a lane, their fronts ``inner_m`` from its centre."""
     s = span[0] + float(rng.uniform(0.0, 6.0))
     while True:
@@ -132,7 +127,14 @@ def buildings(
 
 
 def walkers(
-    stage: Stage, rng: Generator, lane: LaneIndex, span: Span, r_m: float, most: int, *, against: bool = False,
+    stage: Stage,
+    rng: Generator,
+    lane: LaneIndex,
+    span: Span,
+    r_m: float,
+    most: int,
+    *,
+    against: bool = False,
     keep_free: Sequence[Span] = (),
 ) -> None:
     """Let up to ``most`` people walk along a pavement ``r_m`` to the right of a lane, forwards or backwards.

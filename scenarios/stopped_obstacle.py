@@ -144,9 +144,7 @@ def _lost_load(
     who = stage.add(replace(load, s_m=load_m))
     if not hazard:
         return who, -1
-    row = stage.event(
-        who, Action.STOP, params["load_braking_mps2"], rate=40.0, trigger=Trigger.TIME, threshold=wait
-    )
+    row = stage.event(who, Action.STOP, params["load_braking_mps2"], rate=40.0, trigger=Trigger.TIME, threshold=wait)
     _sweep(stage, who, row, speed / params["load_braking_mps2"] + rest_s)
     return who, row
 

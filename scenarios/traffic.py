@@ -10,7 +10,7 @@ from simdrive.sim.spec import LaneIndex
 from simdrive.sim.state import Shape
 
 _LENGTH_M = 13.0  # room for the longest vehicle
-_BESIDE, _BESIDE_ROOM_M = 0.6, 24.0
+_BESIDE, _BESIDE_ROOM_M = 0.75, 24.0
 _BESIDE_M = (-11.0, 2.0)  # a little behind is where an ego that brakes and swerves comes to
 
 

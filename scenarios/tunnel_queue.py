@@ -88,6 +88,8 @@ def _column(stage: Stage, rng: np.random.Generator, lane: int, begin_m: float, p
 
 def _move_on(stage: Stage, column: list[int], speed: float, rest_s: float) -> None:
     """Let a queue start from its head some seconds after the ego has come near its end."""
-    near = stage.event(column[-1], Action.INDICATOR, 0.0, trigger=Trigger.EGO_DISTANCE, threshold=70.0, subject=column[0])
+    near = stage.event(
+        column[-1], Action.INDICATOR, 0.0, trigger=Trigger.EGO_DISTANCE, threshold=70.0, subject=column[0]
+    )
     for place, who in enumerate(reversed(column)):
         stage.event(who, Action.SPEED, speed, rate=2.2, after=near, delay_s=rest_s + 0.7 * place)

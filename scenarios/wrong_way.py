@@ -35,8 +35,8 @@ class WrongWay:
         "ego_speed_mps": Range(14.0, 26.0, "m/s"),
         "oncoming_speed_mps": Range(14.0, 26.0, "m/s"),
         "ttc_s": Range(0.2, 2.6, "s"),  # left when the vehicle begins to overlap the ego's path
-        "lateral_speed_mps": Range(1.0, 2.5, "m/s"),
-        "intrusion": Range(0.7, 1.0),  # how far into the lane, 1 = to its centre
+        "lateral_speed_mps": Range(1.4, 2.7, "m/s"),
+        "intrusion": Range(0.8, 1.1),  # how far into the lane, 1 = to its centre
         "return_s": Range(1.5, 6.0, "s"),  # from leaving its lane to turning back
     }
 
@@ -69,10 +69,10 @@ class WrongWay:
         outer = ("b", "a", 1)
         here = road.beside(lane, _START_M, outer)
         flow(stage, rng, outer, (here - 330.0, here - 20.0), facing_speed, share=0.5, gap_m=(25.0, 90.0))
-        behind = [(level - 1e3, level + 70.0)]  # those ahead of the intruder have passed before
-        flow(stage, rng, facing, (level, here - 25.0), facing_speed, share=0.5, keep_free=behind)
+        flow(stage, rng, facing, (level + 70.0, here - 25.0), facing_speed, share=0.5)  # have passed by then
+        flow(stage, rng, facing, (level - 190.0, level - 25.0), facing_speed, share=0.8, gap_m=(12.0, 40.0))
         tail(stage, rng, lane, _START_M, speed)
-        shoulder(stage, right, (_START_M - 40.0, 900.0), 1.5)
+        shoulder(stage, right, (_START_M - 40.0, 900.0), 0.5)
         return stage.world(
             goal_m=speed * (wait + 9.0), time_limit_s=28.0, lighting=draw_light(rng),
             hazard=hazard, hazard_actors=(who,), hazard_row=row,

@@ -110,20 +110,12 @@ def swept_overlap(
     cos_d = abs(cos_a * cos_b + sin_a * sin_b)
     sin_d = abs(cos_a * sin_b - sin_a * cos_b)
     hla, hwa, hlb, hwb = 0.5 * la, 0.5 * wa, 0.5 * lb, 0.5 * wb
-    first, last = _axis_interval(
-        dx * cos_a + dy * sin_a, vx * cos_a + vy * sin_a, hla + hlb * cos_d + hwb * sin_d
-    )
-    start, end = _axis_interval(
-        dy * cos_a - dx * sin_a, vy * cos_a - vx * sin_a, hwa + hlb * sin_d + hwb * cos_d
-    )
+    first, last = _axis_interval(dx * cos_a + dy * sin_a, vx * cos_a + vy * sin_a, hla + hlb * cos_d + hwb * sin_d)
+    start, end = _axis_interval(dy * cos_a - dx * sin_a, vy * cos_a - vx * sin_a, hwa + hlb * sin_d + hwb * cos_d)
     first, last = max(first, start), min(last, end)
-    start, end = _axis_interval(
-        dx * cos_b + dy * sin_b, vx * cos_b + vy * sin_b, hlb + hla * cos_d + hwa * sin_d
-    )
+    start, end = _axis_interval(dx * cos_b + dy * sin_b, vx * cos_b + vy * sin_b, hlb + hla * cos_d + hwa * sin_d)
     first, last = max(first, start), min(last, end)
-    start, end = _axis_interval(
-        dy * cos_b - dx * sin_b, vy * cos_b - vx * sin_b, hwb + hla * sin_d + hwa * cos_d
-    )
+    start, end = _axis_interval(dy * cos_b - dx * sin_b, vy * cos_b - vx * sin_b, hwb + hla * sin_d + hwa * cos_d)
     first, last = max(first, start), min(last, end)
     if first > last:
         return math.inf, -math.inf

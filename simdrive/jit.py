@@ -81,7 +81,7 @@ def sources_hash(module: str) -> str:
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     if not _CACHED_ELSEWHERE:
         # numba reads the folder when a function is decorated.
-        numba.config.CACHE_DIR = str(_cache_root() / "kernels" / sources_hash(function.__module__))
+        setattr(numba.config, "CACHE_DIR", str(_cache_root() / "kernels" / sources_hash(function.__module__)))  # noqa: B010
     compiled: Any = numba.njit(cache=True, fastmath=False, error_model="numpy", **options)(function)
     return cast(Callable[P, R], compiled)
 

@@ -85,9 +85,7 @@ def bench_sim(
     return {"bench": "sim", "rows": rows, "summary": summary, "host": _host()}
 
 
-def _check(
-    envs: Sequence[str], batches: Sequence[int], seeds: int, sub_steps: int, repetitions: int
-) -> None:
+def _check(envs: Sequence[str], batches: Sequence[int], seeds: int, sub_steps: int, repetitions: int) -> None:
     for env_id in envs:
         if env_id not in stock_ids():
             raise UnknownNameError("stock environment", env_id, stock_ids())
@@ -108,9 +106,7 @@ def _rows(env_id: str, batches: Sequence[int], repetitions: int) -> list[dict[st
     for batch in batches:
         worlds = StockWorlds(roads[:batch])
         worlds.step(0, dt_s)
-        turns = [
-            (_kernel_rate(worlds, batch, dt_s), _reference_rate(env, dt_s, turn)) for turn in range(repetitions)
-        ]
+        turns = [(_kernel_rate(worlds, batch, dt_s), _reference_rate(env, dt_s, turn)) for turn in range(repetitions)]
         rows.append(
             {
                 "case": f"{env_id} B={batch}",

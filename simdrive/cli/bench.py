@@ -10,9 +10,7 @@ import typer
 from simdrive.cli.console import guarded, print_json, stdout
 from simdrive.errors import ParameterError, UnknownNameError
 
-app = typer.Typer(
-    help="Speed, always as a ratio against a named baseline in the same run.", no_args_is_help=True
-)
+app = typer.Typer(help="Speed, always as a ratio against a named baseline in the same run.", no_args_is_help=True)
 
 JSON = typer.Option(False, "--json", help="print one JSON object as the last line")
 WORDS = typer.Argument(None, help="key=value options, e.g. 'envs=[highway-v0,merge-v1]'")
@@ -25,9 +23,7 @@ def sim(words: list[str] = WORDS, json: bool = JSON) -> None:
 
     Options: envs=[...] batches=[1,64,1024] seeds=20 sub_steps=300
     """
-    options = _options(
-        words, {"envs": list, "batches": list, "seeds": int, "sub_steps": int, "repetitions": int}
-    )
+    options = _options(words, {"envs": list, "batches": list, "seeds": int, "sub_steps": int, "repetitions": int})
     from simdrive.bench.sim import bench_sim
 
     _show(bench_sim(**options), json)

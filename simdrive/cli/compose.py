@@ -114,8 +114,4 @@ def _fields_of(primary: str, path: str, words: Sequence[str]) -> tuple[str, ...]
         node = OmegaConf.select(compose(primary, overrides=list(words)), path)
     except HydraException:
         return ()
-    return (
-        tuple(str(key) for key in node if not str(key).startswith("_"))
-        if isinstance(node, DictConfig)
-        else ()
-    )
+    return tuple(str(key) for key in node if not str(key).startswith("_")) if isinstance(node, DictConfig) else ()

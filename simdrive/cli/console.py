@@ -23,9 +23,7 @@ INTERRUPTED = 130
 
 def stdout() -> Console:
     """Console for results; plain where stdout is no terminal, and never narrower than a table needs there."""
-    return Console(
-        width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=not sys.stdout.isatty()
-    )
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def stderr() -> Console:

@@ -42,8 +42,7 @@ def _entries(group: str) -> list[dict[str, Any]]:
     from simdrive.build import config_names, load_config
 
     return [
-        {"name": name, "description": _describe(group, load_config(group, name), name)}
-        for name in config_names(group)
+        {"name": name, "description": _describe(group, load_config(group, name), name)} for name in config_names(group)
     ]
 
 
@@ -65,9 +64,7 @@ def _runs(root: Path) -> list[dict[str, Any]]:
     for path in sorted(root.glob("*/run.json")):
         store = RunStore.open(path.parent)
         done, planned = store.progress()
-        rows.append(
-            {"name": path.parent.as_posix(), "description": f"{store.status}, {done}/{planned} episodes"}
-        )
+        rows.append({"name": path.parent.as_posix(), "description": f"{store.status}, {done}/{planned} episodes"})
     return rows
 
 

@@ -87,9 +87,7 @@ class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
         """Tell what the next answer cost (tokens and pictures), for sources that price by it."""
         self._cost = (prompt, image, output, images, pixels)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment and the clock; return the observation of the first request.
 
         Latencies are drawn from the environment id, the last seed and the number of episodes since it.
@@ -115,9 +113,7 @@ class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
             gymnasium.error.ResetNeeded: if the episode is over or has not begun.
         """
         if self._request is None:
-            raise gymnasium.error.ResetNeeded(
-                "the episode is over or has not begun: call reset() before step()"
-            )
+            raise gymnasium.error.ResetNeeded("the episode is over or has not begun: call reset() before step()")
         self._answers[self._request.index] = action
         self._scheduler.commit(self._price(self._request))
         total: Any = 0.0

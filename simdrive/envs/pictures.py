@@ -12,9 +12,7 @@ from simdrive.types import Bytes, CameraSpec
 
 RENDER_FPS = 10
 FRONT = CameraSpec("front", 448, 256, supersample=2)
-ABOVE = CameraSpec(
-    "above", 256, 256, horizontal_fov_deg=60.0, pitch_deg=75.0, x_m=2.0, z_m=45.0, supersample=2
-)
+ABOVE = CameraSpec("above", 256, 256, horizontal_fov_deg=60.0, pitch_deg=75.0, x_m=2.0, z_m=45.0, supersample=2)
 
 
 def episode_picture(worlds: Worlds, row: int) -> Bytes:

@@ -199,6 +199,4 @@ def take_apart(env: gymnasium.Env[Any, Any], step_us: int | None) -> SubSteps:
         return own(env)
     if is_highway_env(env):
         return HighwaySteps(env)
-    raise ParameterError(
-        f"{env} does not say how long its step takes; pass step_us=<microseconds of one step>"
-    )
+    raise ParameterError(f"{env} does not say how long its step takes; pass step_us=<microseconds of one step>")

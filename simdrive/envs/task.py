@@ -245,9 +245,7 @@ def _ego(worlds: Worlds, rows: Long) -> Float:
     cruise = np.array([spec.cruise_speed_mps for spec in specs])
     speed, yaw_rate = state.speed[rows, 0], state.yaw_rate[rows, 0]
     acceleration, steering = worlds.ego_control[rows].T
-    return np.stack(
-        [speed, acceleration, steering, yaw_rate, worlds.route_r[rows], turn, cruise, goal], axis=1
-    )
+    return np.stack([speed, acceleration, steering, yaw_rate, worlds.route_r[rows], turn, cruise, goal], axis=1)
 
 
 def _in_ego_frame(worlds: Worlds, rows: Long, x: Float, y: Float) -> tuple[Float, Float]:

@@ -62,9 +62,7 @@ def _answers(batch: ObservationBatch, given: PlanBatch) -> list[Answer]:
         raise ValueError(f"usage, text and error need {len(batch)} rows, like the observations")
     wrong = plan_faults(plans, batch.ego[:, :2]).tolist()
     tokens = [(prompt, image, output) for prompt, image, output in usage.tolist()]
-    return [
-        _answer(plans[row], errors[row], wrong[row], tokens[row], texts[row]) for row in range(len(batch))
-    ]
+    return [_answer(plans[row], errors[row], wrong[row], tokens[row], texts[row]) for row in range(len(batch))]
 
 
 def _answer(plan: Float, error: str | None, wrong: bool, tokens: tuple[int, int, int], text: str) -> Answer:

@@ -29,9 +29,7 @@ def read_file(path: Path, row: int | None = None) -> pa.Table:
         with pq.ParquetFile(path) as file:
             return file.read() if row is None else _of_row(file, row)
     except (OSError, pa.ArrowInvalid) as error:
-        raise RunFolderError(
-            f"{path} cannot be read ({error}); delete it and run the same command again"
-        ) from error
+        raise RunFolderError(f"{path} cannot be read ({error}); delete it and run the same command again") from error
 
 
 def _of_row(file: pq.ParquetFile, row: int) -> pa.Table:

@@ -23,9 +23,7 @@ _UNBOUND = 1e9
 
 
 @jit
-def _ramp(
-    wanted: Float, frozen: Bool, previous: Float, speed: Float, dt_s: float, limits: Float, out: Float
-) -> None:
+def _ramp(wanted: Float, frozen: Bool, previous: Float, speed: Float, dt_s: float, limits: Float, out: Float) -> None:
     """Where ``frozen`` [B], drive towards ``wanted`` [B, 2] within the limits of the car; writes ``out``."""
     turn = limits[5] * dt_s
     for b in range(len(frozen)):
@@ -72,9 +70,7 @@ class Driving:
         """Put a plan ``[P, 5]`` in charge of a world; it answers the observation at ``t_obs_us``."""
         longer = len(plan) - self._plans.shape[1]
         if longer > 0:
-            self._plans = np.concatenate(
-                [self._plans, np.repeat(self._plans[:, -1:], longer, axis=1)], axis=1
-            )
+            self._plans = np.concatenate([self._plans, np.repeat(self._plans[:, -1:], longer, axis=1)], axis=1)
         self._put(world, plan, t_obs_us)
         self.has_plan[world] = self._arrived[world] = True
 

@@ -61,9 +61,7 @@ def _look(
             reason[w] = _CONTACT
         elif outside_m[w] > OFF_ROAD_M:
             reason[w] = _OFF_ROAD
-        elif _blocked(
-            w, x, y, heading, length, width, crashed, present, route[w], route_count[w], route_s[w]
-        ):
+        elif _blocked(w, x, y, heading, length, width, crashed, present, route[w], route_count[w], route_s[w]):
             reason[w] = _BLOCKED
         elif route_s[w] >= goal_m[w]:
             reason[w] = _GOAL

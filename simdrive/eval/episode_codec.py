@@ -96,9 +96,7 @@ def _actors(results: Sequence[EpisodeResult]) -> pa.Table:
 
     columns: dict[str, Any] = {
         "row": _row_column(results, lambda log: len(log.t_us) * others(log)),
-        "actor": _joined(
-            results, lambda log: np.repeat(np.arange(1, others(log) + 1, dtype=np.int16), len(log.t_us))
-        ),
+        "actor": _joined(results, lambda log: np.repeat(np.arange(1, others(log) + 1, dtype=np.int16), len(log.t_us))),
         "t_us": _joined(results, lambda log: np.tile(log.t_us, others(log))),
     }
     for name in schema.ACTORS.names[3:]:
@@ -110,9 +108,7 @@ def _requests(results: Sequence[EpisodeResult]) -> pa.Table:
     columns: dict[str, Any] = {
         "row": _row_column(results, lambda log: len(log.requests.status)),
         "request": _joined(results, lambda log: np.arange(len(log.requests.status), dtype=np.int32)),
-        "status": pa.array(schema.STATUS_NAMES).take(
-            pa.array(_joined(results, lambda log: log.requests.status))
-        ),
+        "status": pa.array(schema.STATUS_NAMES).take(pa.array(_joined(results, lambda log: log.requests.status))),
         "text": [text for result in results for text in result.log.requests.text],
     }
     stages = _joined(results, lambda log: log.requests.stages_us)

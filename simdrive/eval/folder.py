@@ -102,13 +102,9 @@ def read_run(path: Path) -> dict[str, Any]:
     try:
         run = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunFolderError(
-            f"{path} is not a run folder (it has no run.json); it was left untouched"
-        ) from None
+        raise RunFolderError(f"{path} is not a run folder (it has no run.json); it was left untouched") from None
     except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"{path}/run.json cannot be read ({error}); the folder was left untouched"
-        ) from error
+        raise RunFolderError(f"{path}/run.json cannot be read ({error}); the folder was left untouched") from error
     if not isinstance(run, dict) or run.get("format") != FORMAT:
         raise RunFolderError(f"{path}/run.json is not one of simdrive's; the folder was left untouched")
     if run.get("schema") != SCHEMA_VERSION:
@@ -156,9 +152,7 @@ def part_rows(path: Path) -> list[int]:
     try:
         rows: list[int] = pq.read_table(path, columns=["row"]).column("row").to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
-        raise RunFolderError(
-            f"{path} cannot be read ({error}); delete it and run the same command again"
-        ) from error
+        raise RunFolderError(f"{path} cannot be read ({error}); delete it and run the same command again") from error
     return rows
 
 

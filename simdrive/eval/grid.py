@@ -60,11 +60,7 @@ def latency_configs(
     source_name: str, source: Mapping[str, Any], modes: Any, waitings: Any, aeb_monitor: Any
 ) -> tuple[LatencyConfig, ...]:
     """Expand every list-valued scalar field into an axis and return the settings of the grid in order."""
-    axes = {
-        key: value
-        for key, value in source.items()
-        if isinstance(value, list) and not _is_sequence(source, key)
-    }
+    axes = {key: value for key, value in source.items() if isinstance(value, list) and not _is_sequence(source, key)}
     settings = []
     for values in itertools.product(
         *(axes[key] for key in axes), _listed(modes), _listed(waitings), _listed(aeb_monitor)

@@ -49,9 +49,7 @@ def references(
     return found
 
 
-def _references(
-    cases: Sequence[Case], expert: str, frequency_hz: int, limits: TrackerLimits
-) -> list[CaseReference]:
+def _references(cases: Sequence[Case], expert: str, frequency_hz: int, limits: TrackerLimits) -> list[CaseReference]:
     specs = [build_case(case) for case in cases]
     searched = find_avoidable(specs, limits, frequency_hz)
     episodes = [

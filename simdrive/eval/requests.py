@@ -26,9 +26,7 @@ class Requests:
         in_use: ``[B]`` the request whose plan is in charge, counted in the order of starts; -1 = none yet.
     """
 
-    def __init__(
-        self, case_keys: Sequence[str], phase_us: Long, agent: Agent, latency: LatencySetting
-    ) -> None:
+    def __init__(self, case_keys: Sequence[str], phase_us: Long, agent: Agent, latency: LatencySetting) -> None:
         """Start all clocks at time zero."""
         self._keys, self._agent, self._latency = tuple(case_keys), agent, latency
         self._clocks = [Scheduler(latency.mode, int(phase)) for phase in phase_us]

@@ -37,9 +37,7 @@ def request_phase_us(case: Case, frequency_hz: int = 50) -> int:
     """
     ticks, rest = divmod(frequency_hz * FRAME_PERIOD_US, 1_000_000)
     if rest or not ticks:
-        raise ParameterError(
-            f"frequency_hz must be a multiple of 10 (frames fall on ticks), not {frequency_hz}"
-        )
+        raise ParameterError(f"frequency_hz must be a multiple of 10 (frames fall on ticks), not {frequency_hz}")
     return int(stream(case.key, "phase").integers(ticks)) * 1_000_000 // frequency_hz
 
 

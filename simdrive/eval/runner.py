@@ -121,9 +121,7 @@ def _open(
     return RunStore.create_or_open(out, config, plan_frame(_plan(request, references)), provenance)
 
 
-def _references(
-    cases: tuple[Case, ...], progress: Progress, pool: _Pool, batch: int
-) -> dict[str, CaseReference]:
+def _references(cases: tuple[Case, ...], progress: Progress, pool: _Pool, batch: int) -> dict[str, CaseReference]:
     progress.stage("references", len(cases))
     found: dict[str, CaseReference] = {}
     for references in pool.map(settle_references, _chunks(cases, batch)):
@@ -174,9 +172,7 @@ def _drive(store: RunStore, request: RunRequest, progress: Progress, pool: _Pool
         )
 
 
-def _tasks(
-    store: RunStore, request: RunRequest, rows: Sequence[PlannedEpisode], batch: int
-) -> Iterator[ChunkTask]:
+def _tasks(store: RunStore, request: RunRequest, rows: Sequence[PlannedEpisode], batch: int) -> Iterator[ChunkTask]:
     """Cut pending rows into chunks of one agent and one latency setting."""
     for agent in request.agents:
         for latency in request.latencies:

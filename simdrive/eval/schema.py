@@ -129,9 +129,7 @@ def episodes_schema(metrics: Iterable[str]) -> pa.Schema:
     clash = sorted(set(names) & {*FACT_COLUMNS, "metric_errors"})
     if clash:
         raise ValueError(f"metrics may not be named like episode facts: {', '.join(clash)}")
-    return pa.schema(
-        [*_EPISODE_FACTS, *((name, pa.float64()) for name in names), ("metric_errors", pa.string())]
-    )
+    return pa.schema([*_EPISODE_FACTS, *((name, pa.float64()) for name in names), ("metric_errors", pa.string())])
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, total).pvalue) if total else 1.0
 
 
-def newcombe(
-    both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95
-) -> Interval:
+def newcombe(both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95) -> Interval:
     """Return rate of the second minus rate of the first on the same cases, with Newcombe's interval.
 
     Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on

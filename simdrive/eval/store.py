@@ -263,9 +263,7 @@ class RunStore:
 
     def errors(self) -> list[dict[str, Any]]:
         """Return the notes of :meth:`record_error` that are still open, by plan row."""
-        notes = [
-            json.loads(path.read_text(encoding="utf-8")) for path in (self.path / "errors").glob("*.json")
-        ]
+        notes = [json.loads(path.read_text(encoding="utf-8")) for path in (self.path / "errors").glob("*.json")]
         return sorted(notes, key=lambda note: int(note["row"]))
 
 

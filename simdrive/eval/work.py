@@ -106,9 +106,7 @@ def drive_chunk(task: ChunkTask) -> ChunkResult:
         raise
     except Exception as error:  # recorded per episode beside the results, never swallowed
         for entry in task.planned:
-            store.record_error(
-                entry.row, "simulator", f"{type(error).__name__}: {error}", traceback.format_exc()
-            )
+            store.record_error(entry.row, "simulator", f"{type(error).__name__}: {error}", traceback.format_exc())
         return ChunkResult(0, len(task.planned), f"{type(error).__name__}: {error}")
     _store_logs(store, task, logs)
     return ChunkResult(len(logs), 0)
@@ -116,10 +114,7 @@ def drive_chunk(task: ChunkTask) -> ChunkResult:
 
 def _store_logs(store: RunStore, task: ChunkTask, logs: Sequence[EpisodeLog]) -> None:
     metrics = load_metrics(task.metrics)
-    results = [
-        EpisodeResult(entry, log, evaluate(log, metrics))
-        for entry, log in zip(task.planned, logs, strict=True)
-    ]
+    results = [EpisodeResult(entry, log, evaluate(log, metrics)) for entry, log in zip(task.planned, logs, strict=True)]
     for entry, log in zip(task.planned, logs, strict=True):
         if not (Path(task.out) / "maps" / f"{log.map_key}.npz").is_file():
             store.write_map(log.map_key, _map_arrays(_world(entry.case).road))

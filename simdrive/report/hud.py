@@ -31,6 +31,7 @@ WAITING: Colour = (92, 100, 112)
 COMPUTING: Colour = (76, 140, 236)
 HELD: Colour = (150, 196, 255)
 STALE: Colour = (74, 56, 22)
+COLOURS = (BACKGROUND, INK, FAINT, GOOD, WARN, BAD, HAZARD, WAITING, COMPUTING, HELD, STALE)
 
 WINDOW_US = 4_000_000  # how much of the past the timing strip shows
 AHEAD_US = 150_000

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from simdrive.geometry import box_corners
 from simdrive.report.hud import GOOD, HAZARD, INK
-from simdrive.sim.birdseye import BirdsEye, to_pixels
+from simdrive.sim.birdseye import BirdseyeSpec
 from simdrive.sim.route import build_route
 from simdrive.sim.spec import WorldSpec
 from simdrive.types import Bytes, CameraSpec, EpisodeLog, Float
@@ -114,7 +114,17 @@ def _ribbon(picture: Bytes, instance: Instance, camera: CameraSpec, log: Episode
     return mixed.astype(np.uint8)
 
 
-def draw_on_birdseye(picture: Bytes, view: BirdsEye, route: Float, log: EpisodeLog, row: int) -> Bytes:
+def seen_from_above(view: BirdseyeSpec, pose: tuple[float, float, float], points: Float) -> Float:
+    """Return where world points ``[..., 2]`` lie in a bird's-eye picture that follows an ego at ``pose``, in pixels."""
+    x, y, heading = pose
+    cos, sin = math.cos(heading), math.sin(heading)
+    dx, dy = points[..., 0] - x, points[..., 1] - y
+    ahead, right = dx * cos + dy * sin, dy * cos - dx * sin
+    across = 0.5 * view.width + right / view.metres_per_pixel
+    return np.stack([across, 0.5 * view.height + (view.ahead_m - ahead) / view.metres_per_pixel], axis=-1)
+
+
+def draw_on_birdseye(picture: Bytes, view: BirdseyeSpec, route: Float, log: EpisodeLog, row: int) -> Bytes:
     """Return a bird's-eye picture with route ``[n, 2]``, plan in use and the hazard's outline."""
     pose = (float(log.x[row, 0]), float(log.y[row, 0]), float(log.heading[row, 0]))
     large = 3  # drawn larger and shrunk: Pillow's lines are not smooth
@@ -122,9 +132,9 @@ def draw_on_birdseye(picture: Bytes, view: BirdsEye, route: Float, log: EpisodeL
     draw = ImageDraw.Draw(layer)
 
     def line(points: Float) -> list[tuple[float, float]]:
-        return [(float(x), float(y)) for x, y in to_pixels(view, pose, points) * large]
+        return [(float(x), float(y)) for x, y in seen_from_above(view, pose, points) * large]
 
-    near = route[np.hypot(route[:, 0] - pose[0], route[:, 1] - pose[1]) < 1.5 * (view.ahead_m + view.behind_m)]
+    near = route[np.hypot(route[:, 0] - pose[0], route[:, 1] - pose[1]) < 1.5 * view.height * view.metres_per_pixel]
     dots = line(near[::2])
     for begin, end in zip(dots[::2], dots[1::2], strict=False):
         draw.line((*begin, *end), (255, 255, 255, 110), large)

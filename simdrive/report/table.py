@@ -84,9 +84,7 @@ def _comparison_cells(group: GroupSummary) -> list[str]:
 
 def _cells(groups: tuple[GroupSummary, ...]) -> tuple[list[str], list[list[str]]]:
     """Return headings and cells; camera and corruption only where the run varies them."""
-    varied = [
-        name for name in ("camera", "corruption") if len({getattr(group, name) for group in groups}) > 1
-    ]
+    varied = [name for name in ("camera", "corruption") if len({getattr(group, name) for group in groups}) > 1]
     split = any(group.scenario is not None for group in groups)
     first = ["agent", "latency", *varied, *(["scenario"] if split else [])]
     means = [entry for entry in MEANS if any(entry[0] in group.scores for group in groups)]

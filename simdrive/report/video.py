@@ -19,6 +19,7 @@ from simdrive.eval.files import write_atomically
 from simdrive.report.hud import (
     BACKGROUND,
     BAD,
+    COLOURS,
     GOOD,
     INK,
     WARN,
@@ -31,18 +32,22 @@ from simdrive.report.hud import (
 )
 from simdrive.report.overlay import draw_on_birdseye, draw_on_camera, route_points
 from simdrive.report.replay import frame_times, resample, rows_before, ttc_rows
-from simdrive.sim.birdseye import BirdsEye, render_birdseye
+from simdrive.sim.birdseye import BirdseyeSpec, Line, render_birdseye
 from simdrive.sim.camera import SceneState, render, state_from_log
+from simdrive.sim.lighting import TUNNEL_END, TUNNEL_START, WALL_LEFT, WALL_RIGHT
 from simdrive.sim.scene_cache import scene_of
 from simdrive.sim.spec import WorldSpec
+from simdrive.sim.state import VULNERABLE
 from simdrive.types import Bytes, CameraSpec, EndReason, EpisodeLog
 
 CARD_S = 1.5  # how long the outcome stays
 _CHUNK = 8  # frames rendered together
 _AHEAD_RANGE_M = (40.0, 70.0)
+_BEHIND_SHARE = 0.3  # of what lies ahead
 _HORIZON_S = 2.6  # the bird's-eye view reaches as far ahead as the cruise speed does in this time
 _HIDDEN = np.array((84, 86, 90))  # towards this the colours of actors out of sight fade
-_GIF_COLOURS = 96
+_PERSON_M = 1.1  # the least size of a person from above
+_WALL, _WALL_M = (24, 24, 28), 0.8
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,13 @@ class Layout:
         """Return the front camera of the default rig in this size."""
         return CameraSpec(width=self.camera[0], height=self.camera[1], supersample=self.supersample)
 
-    def view(self, cruise_speed_mps: float) -> BirdsEye:
-        """Return the bird's-eye view, wider for faster roads."""
-        ahead = float(np.clip(_HORIZON_S * cruise_speed_mps, *_AHEAD_RANGE_M))
-        return BirdsEye(self.bird_width, self.camera[1], ahead, 0.3 * ahead)
+    def view(self, cruise_speed_mps: float) -> BirdseyeSpec:
+        """Return the bird's-eye view: more road on faster roads, the ego in its lower quarter."""
+        ahead_m = float(np.clip(_HORIZON_S * cruise_speed_mps, *_AHEAD_RANGE_M))
+        shown_m = (1.0 + _BEHIND_SHARE) * ahead_m
+        return BirdseyeSpec(
+            self.bird_width, self.camera[1], shown_m / self.camera[1], 0.5 * (1.0 - _BEHIND_SHARE) * ahead_m
+        )
 
 
 FULL = Layout()
@@ -146,7 +154,7 @@ def write_gif(path: Path | str, frames: Iterable[Bytes], fps: float) -> int:
     sheet = Image.new("RGB", (width, height * len(some)))
     for place, image in enumerate(some):
         sheet.paste(image, (0, height * place))
-    palette = sheet.quantize(_GIF_COLOURS, Image.Quantize.MEDIANCUT)
+    palette = _palette(sheet)
     flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
 
     def write(temporary: Path) -> None:
@@ -154,6 +162,14 @@ def write_gif(path: Path | str, frames: Iterable[Bytes], fps: float) -> int:
 
     write_atomically(path, write)
     return len(flat)
+
+
+def _palette(sheet: Image.Image) -> Image.Image:
+    """Return a picture whose palette holds the most frequent colours of ``sheet`` and all colours of the strip."""
+    frequent = sheet.quantize(256 - len(COLOURS), Image.Quantize.MEDIANCUT).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*(part for colour in COLOURS for part in colour), *frequent])
+    return palette
 
 
 def episode_frames(
@@ -199,19 +215,36 @@ def _pictures(log: EpisodeLog, spec: WorldSpec, rows: list[int], layout: Layout)
     camera, view = layout.camera_spec(), layout.view(log.cruise_speed_mps)
     state = state_from_log(log, scene, rows)
     frames = render([scene], state, [camera])
-    birds = render_birdseye(scene, _faded(state, log, rows), view)
+    above, walls = _for_review(state, log, rows), _tunnel(state)
     route = route_points(spec)
     for place, row in enumerate(rows):
         front = draw_on_camera(frames.rgb[place, 0], frames.instance[place, 0], camera, log, row)
-        yield front, draw_on_birdseye(birds[place], view, route, log, row)
+        bird = render_birdseye(scene, above, place, view, walls)
+        yield front, draw_on_birdseye(bird, view, route, log, row)
 
 
-def _faded(state: SceneState, log: EpisodeLog, rows: list[int]) -> SceneState:
-    """Return the state with actors out of the ego's sight in faded colours."""
+def _for_review(state: SceneState, log: EpisodeLog, rows: list[int]) -> SceneState:
+    """Return the state as seen from above: who is out of the ego's sight fades, and nobody is too small to see."""
     hidden = ~log.visible[rows]
     hidden[:, 0] = False
     dull = (0.3 * state.colour + 0.7 * _HIDDEN).astype(np.uint8)
-    return replace(state, colour=np.where(hidden[..., None], dull, state.colour))
+    person = np.isin(state.shape, VULNERABLE)
+    return replace(
+        state,
+        colour=np.where(hidden[..., None], dull, state.colour),
+        length=np.where(person, np.maximum(state.length, _PERSON_M), state.length),
+        width=np.where(person, np.maximum(state.width, _PERSON_M), state.width),
+    )
+
+
+def _tunnel(state: SceneState) -> list[Line]:
+    """Return the walls of the world's tunnel."""
+    start, end, left, right = state.light[0, [TUNNEL_START, TUNNEL_END, WALL_LEFT, WALL_RIGHT]]
+    if not start < end:
+        return []
+    return [
+        Line(np.array([[start, y], [end, y]]), _WALL, _WALL_M) for y in (left - 0.5 * _WALL_M, right + 0.5 * _WALL_M)
+    ]
 
 
 def _composed(

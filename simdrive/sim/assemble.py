@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from simdrive.errors import ParameterError, SimdriveError
-from simdrive.sim.batch import Batch, Play, Record, Script, Shared, Ways
+from simdrive.sim.batch import Batch, Frame, Play, Record, Script, Setting, Shared, Ways, Widths
 from simdrive.sim.checks import check_layout, check_route_length, check_spec
 from simdrive.sim.drivable import corners_outside_m, pack_polygons
+from simdrive.sim.frames import pack
 from simdrive.sim.layout import Places, empty_places, place_world
 from simdrive.sim.play import (
     CONTACT_ACTOR,
@@ -28,7 +29,8 @@ from simdrive.sim.play import (
 from simdrive.sim.roads import RoadMap, join_maps
 from simdrive.sim.route import build_route, project
 from simdrive.sim.spec import Channel, WorldSpec
-from simdrive.sim.state import Behaviour, Extras, Float, Int, RoadTables, Scratch, Whole, WorldInfo
+from simdrive.sim.state import Behaviour, Extras, Float, Int, RoadTables, Whole
+from simdrive.sim.tick import start_worlds
 from simdrive.sim.width import free_widths
 
 ROUTE_BEHIND_M = 40.0  # route kept behind the start of the ego
@@ -57,25 +59,28 @@ def assemble(specs: Sequence[WorldSpec]) -> Batch:
         place_world(places, roads, *_lane_range(roads, map_id[w]), spec, w)
     shape = places.actors.x.shape
     shared = Shared(*pack_polygons([polygon for spec in specs for polygon in spec.extra_drivable]))
+    ways, widths = _ways(specs, places, roads, map_id, shared)
     batch = Batch(
         roads=roads,
         shared=shared,
         traits=places.traits,
-        routes=places.routes,
-        info=WorldInfo(
+        setting=Setting(
             map_id=map_id,
             connected=np.ones(len(specs), np.bool_),
-            regulated=np.zeros(len(specs), np.bool_),
-            rule_steps=np.zeros(len(specs), np.int32),
+            route_road=places.routes.road,
+            route_lane=places.routes.lane_id,
+            shape=places.traits.shape,
+            reactive=places.traits.reactive,
         ),
         script=Script(*_events(specs), places.path_lane, places.path_start, places.path_count),
-        ways=_ways(specs, places, roads, map_id, shared),
+        ways=ways,
+        widths=widths,
         actors=places.actors,
-        extras=_extras(shape),
-        scratch=_scratch(roads, shape),
+        frame=_frame(places, roads, map_id),
         play=_play(specs, shape, places.motion),
         record=_record(len(specs)),
     )
+    start_worlds(batch.roads, batch.setting, batch.frame)
     for number, spec in enumerate(specs):
         _named(number, _start_ego, batch, spec, number)
     return batch
@@ -115,8 +120,10 @@ def _play(specs: Sequence[WorldSpec], shape: tuple[int, ...], motion: Float) -> 
     )
 
 
-def _extras(shape: tuple[int, ...]) -> Extras:
-    return Extras(
+def _frame(places: Places, roads: RoadTables, map_id: Int) -> Frame:
+    """Return the working tables of the kernels; scratch parts are filled by ``start_worlds``."""
+    shape = places.actors.x.shape
+    extras = Extras(
         linear=np.zeros((*shape, 5)),
         target_speeds=np.zeros((*shape, 1)),
         target_speed_count=np.zeros(shape, np.int32),
@@ -124,17 +131,15 @@ def _extras(shape: tuple[int, ...]) -> Extras:
         yield_timer=np.zeros(shape, np.int32),
         steering_held=np.zeros(shape, np.bool_),
     )
-
-
-def _scratch(roads: RoadTables, shape: tuple[int, ...]) -> Scratch:
+    first_lane = roads.map_lane_start[map_id].astype(np.int64)
+    numbers, whole = pack(places.actors, places.traits, places.routes, extras, first_lane)
     lanes = int(np.max(np.diff(roads.map_lane_start)))
-    words = (shape[1] + 63) // 64
-    return Scratch(
+    return Frame(
+        numbers=numbers,
+        whole=whole,
         s=np.full((*shape, lanes), math.nan),
         r=np.full((*shape, lanes), math.nan),
-        cos_heading=np.ones(shape),
-        sin_heading=np.zeros(shape),
-        members=np.zeros((shape[0], lanes, words), np.uint64),
+        members=np.zeros((shape[0], lanes, (shape[1] + 63) // 64), np.uint64),
     )
 
 
@@ -145,9 +150,7 @@ def _record(size: int) -> Record:
     return record
 
 
-def _ways(
-    specs: Sequence[WorldSpec], places: Places, roads: RoadTables, map_id: Int, shared: Shared
-) -> Ways:
+def _ways(specs: Sequence[WorldSpec], places: Places, roads: RoadTables, map_id: Int, shared: Shared) -> Ways:
     routes = [_named(number, _route, spec) for number, spec in enumerate(specs)]
     counts = np.array([len(route) for route in routes], np.int64)
     longest = int(counts.max())
@@ -157,26 +160,22 @@ def _ways(
         stacked[w, : counts[w]], stacked[w, counts[w] :] = route, route[-1]
         first, last = _lane_range(roads, map_id[w])
         free_widths(
-            roads.lane_geometry[first:last], roads.points, bool(roads.fused_dot[0]), *shared, int(polygons[w]), int(polygons[w + 1]),
-            stacked[w], int(counts[w]), widths[w],
+            roads.lane_geometry[first:last], roads.points, bool(roads.fused_dot[0]), *shared, int(polygons[w]),
+            int(polygons[w + 1]), stacked[w], int(counts[w]), widths[w],
         )  # fmt: skip
-    left, right, same_left, same_right = (np.ascontiguousarray(widths[:, column]) for column in range(4))
-    return Ways(
+    ways = Ways(
         route=stacked,
         route_count=counts,
-        lane_left_m=left,
-        lane_right_m=right,
-        same_left_m=same_left,
-        same_right_m=same_right,
         polygons=np.stack([polygons[:-1], polygons[1:]], axis=1),
         actor_count=np.array([1 + len(spec.actors) for spec in specs], np.int64),
         by_lanes=np.array([np.isin(row, _BY_LANES).any() for row in places.traits.behaviour]),
     )
+    return ways, Widths(*(np.ascontiguousarray(widths[:, column]) for column in range(4)))
 
 
 def _route(spec: WorldSpec) -> Float:
     start = spec.ego.s_m
-    if spec.ego.lane is None or spec.ego.lane != spec.ego_route[:1][0]:
+    if spec.ego.lane is None or spec.ego_route[:1] != (spec.ego.lane,):
         raise ParameterError(
             f"ego_route: starts with {spec.ego_route[:1]}, the ego stands on lane {spec.ego.lane}; begin with that lane"
         )
@@ -194,6 +193,6 @@ def _start_ego(batch: Batch, spec: WorldSpec, w: int) -> None:
     check_route_length(spec, float(route[count - 1, 3]))
     check_layout(spec, actors, traits, w, r, angle)
     record.numbers[w, OUTSIDE_M] = corners_outside_m(
-        batch.roads, *_lane_range(batch.roads, batch.info.map_id[w]), *batch.shared, int(ways.polygons[w, 0]),
+        batch.roads, *_lane_range(batch.roads, batch.setting.map_id[w]), *batch.shared, int(ways.polygons[w, 0]),
         int(ways.polygons[w, 1]), x, y, heading, float(traits.length[w, 0]), float(traits.width[w, 0]),
     )  # fmt: skip

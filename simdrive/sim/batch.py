@@ -8,7 +8,28 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.sim.state import Actors, Bool, Extras, Float, Int, RoadTables, Routes, Scratch, Traits, Whole, WorldInfo
+from simdrive.sim.state import Actors, Bool, Float, Int, RoadTables, Traits, Whole, Words
+
+
+class Frame(NamedTuple):
+    """What the kernels of simdrive.sim.kernel work on; ``Actors`` is a copy of it that others read."""
+
+    numbers: Float  # [worlds, actors, NUMBERS] columns in simdrive.sim.kernel_frame
+    whole: Whole  # [worlds, actors, WHOLE_NUMBERS]
+    s: Float  # [worlds, actors, lanes] see simdrive.sim.state.Scratch
+    r: Float
+    members: Words  # [worlds, lanes, words]
+
+
+class Setting(NamedTuple):
+    """Where each world plays and what its actors are."""
+
+    map_id: Int  # [worlds]
+    connected: Bool  # [worlds] neighbours are also sought on the next and previous lanes
+    route_road: Int  # [worlds, actors, entries] planned roads, see simdrive.sim.state.Routes
+    route_lane: Int
+    shape: npt.NDArray[np.int8]  # [worlds, actors]
+    reactive: Bool  # [worlds, actors]
 
 
 class Script(NamedTuple):
@@ -31,17 +52,22 @@ class Play(NamedTuple):
 
 
 class Ways(NamedTuple):
-    """Where the ego of each world should go and may drive; route rows beyond the count repeat the last one."""
+    """Where the ego of each world should go; route rows beyond the count repeat the last one."""
 
     route: Float  # [worlds, points, 5] x, y, heading, s, curvature; world frame, m, rad, 1/m
     route_count: Whole  # [worlds]
-    lane_left_m: Float  # [worlds, points] drivable width left of the route, oncoming lanes included, m
-    lane_right_m: Float  # [worlds, points] likewise to the right
-    same_left_m: Float  # [worlds, points] the part of it on lanes that lead the same way, m
-    same_right_m: Float
     polygons: Whole  # [worlds, 2] first and after-last extra drivable polygon of each world in Shared
     actor_count: Whole  # [worlds] actors in use, the rest is padding
     by_lanes: Bool  # [worlds] somebody drives by lanes (IDM and the like)
+
+
+class Widths(NamedTuple):
+    """Road beside the ego route, ``[worlds, points]``, m."""
+
+    left: Float  # drivable, oncoming lanes included
+    right: Float
+    same_left: Float  # the part of it on lanes that lead the same way
+    same_right: Float
 
 
 class Shared(NamedTuple):
@@ -65,13 +91,12 @@ class Batch:
     roads: RoadTables
     shared: Shared
     traits: Traits
-    routes: Routes
-    info: WorldInfo
+    setting: Setting
     script: Script
     ways: Ways
+    widths: Widths
     actors: Actors
-    extras: Extras
-    scratch: Scratch
+    frame: Frame
     play: Play
     record: Record
 
@@ -86,4 +111,4 @@ class Batch:
         return type(self)(**parts)
 
 
-MUTABLE = ("info", "actors", "extras", "scratch", "play", "record")
+MUTABLE = ("actors", "frame", "play", "record")

@@ -174,15 +174,15 @@ def _checked(state: SceneState, scenes: int) -> StateArrays:
     worlds, actors = state.present.shape
     if actors > INSTANCE_MASK - 1:
         raise ParameterError(f"a picture can tell {INSTANCE_MASK - 1} actors apart, got {actors}")
-    if worlds and not (0 <= int(state.scene.min()) and int(state.scene.max()) < scenes):
+    if worlds and not (int(state.scene.min()) >= 0 and int(state.scene.max()) < scenes):
         raise ParameterError(f"state.scene must name one of {scenes} scenes, got {state.scene.tolist()}")
-    if worlds and not (0 <= int(state.shape.min()) and int(state.shape.max()) < len(Shape)):
+    if worlds and not (int(state.shape.min()) >= 0 and int(state.shape.max()) < len(Shape)):
         raise ParameterError(f"state.shape must be one of 0..{len(Shape) - 1}, got {np.unique(state.shape).tolist()}")
     sizes: dict[str, tuple[int, ...]] = {"scene": (worlds,), "t_us": (worlds,), "ego_lane": (worlds,)}
     sizes |= {"light": (worlds, LIGHT_COLUMNS), "colour": (worlds, actors, 3)}
     columns: dict[str, Any] = {}
     for name, kind in _KINDS.items():
-        column = np.ascontiguousarray(getattr(state, name), dtype=kind)
+        column: npt.NDArray[Any] = np.ascontiguousarray(getattr(state, name), dtype=kind)
         if column.shape != sizes.get(name, (worlds, actors)):
             raise ParameterError(
                 f"state.{name} must have shape {sizes.get(name, (worlds, actors))}, got {column.shape}"

@@ -27,7 +27,8 @@ from simdrive.sim.camera_light import (
 from simdrive.sim.camera_order import AHEAD, COS_H, DISTANCE, RIGHT, SIN_H
 from simdrive.sim.camera_view import COS_PITCH, EYE_Z, FOCAL, PIXELS, SIN_PITCH, emit
 from simdrive.sim.raster import QUAD, SIZE, ZERO, Words, pack_colour
-from simdrive.sim.shapes import FRONT, LAMPS_FROM, LEFT, REAR, RIGHT as RIGHT_FACE, TOP, LookTables, Paint
+from simdrive.sim.shapes import FRONT, LAMPS_FROM, LEFT, REAR, TOP, LookTables, Paint
+from simdrive.sim.shapes import RIGHT as RIGHT_FACE
 from simdrive.sim.state import Float, Int
 from simdrive.types import Long
 
@@ -110,7 +111,7 @@ def draw_actors(
                     size = ZERO
                     paint = int(blocks[block, 11])
                     if item == first - 2 and not wheel:
-                        size = _face_corners(geo, face, 0.0, 1.0, 0.0, 1.0)
+                        size = _middle(geo) if round_sides else _face_corners(geo, face, 0.0, 1.0, 0.0, 1.0)
                     elif item < first:
                         if item == first - 2 or detail > 0:
                             radius = 0.5 if item == first - 2 else 0.34
@@ -170,9 +171,7 @@ def _facing(geo: Float, face: int) -> float:
 
 
 @jit_bare_inline
-def _face_corners(
-    geo: Float, face: int, across_from: float, across_to: float, up_from: float, up_to: float
-) -> int:
+def _face_corners(geo: Float, face: int, across_from: float, across_to: float, up_from: float, up_to: float) -> int:
     """Write the rectangle between fractions of a face; returns its number of corners."""
     a, b, c, d = _FACES[face, 0], _FACES[face, 1], _FACES[face, 2], _FACES[face, 3]
     for axis in range(3):
@@ -187,6 +186,15 @@ def _face_corners(
     return QUAD
 
 
+@jit_bare_inline
+def _middle(geo: Float) -> int:
+    """Write the upright section halfway along a block: a wheel seen from the end; returns its number of corners."""
+    for place in range(4):
+        for axis in range(3):
+            geo[place, axis] = 0.5 * (geo[_FACES[REAR, place], axis] + geo[_FACES[FRONT, place], axis])
+    return QUAD
+
+
 @jit_bare_inner
 def _disc(geo: Float, face: int, across: float, up: float, across_radius: float, up_radius: float) -> int:
     """Write an octagon in fractions of an upright face; returns its number of corners."""
@@ -196,9 +204,7 @@ def _disc(geo: Float, face: int, across: float, up: float, across_radius: float,
         middle = geo[a, axis] + across * along + up * rise
         for place in range(8):
             geo[place, axis] = (
-                middle
-                + _OCTAGON[place, 0] * across_radius * along
-                + _OCTAGON[place, 1] * up_radius * rise
+                middle + _OCTAGON[place, 0] * across_radius * along + _OCTAGON[place, 1] * up_radius * rise
             )
     return _EIGHT
 
@@ -226,7 +232,9 @@ def _emit_paint(
     elif paint >= LAMPS_FROM:
         signal = actors[number, SIGNAL_LEFT if paint == _SIGNAL_LEFT else SIGNAL_RIGHT] * actors[number, BLINK]
         blink, lit = actors[number, BLINK] > 0.0, frame[LAMPS_ON] > 0.0
-        state, red, green, blue = _lamp(paint, red, green, blue, actors[number, BRAKING] > 0.0, signal > 0.0, blink, lit)
+        state, red, green, blue = _lamp(
+            paint, red, green, blue, actors[number, BRAKING] > 0.0, signal > 0.0, blink, lit
+        )
     entry = cursor[1]
     if state != _HIDDEN and entry < table.shape[0] and emit(draw, cursor, frame, geo, size, entry):
         clear = actors[number, CLEAR]
@@ -235,9 +243,17 @@ def _emit_paint(
             clear = math.sqrt(clear)  # lamps pierce thick air better
         else:
             level = actors[number, FACE_LEVEL + face] * actors[number, LEVEL] + actors[number, BEAM_LEVEL]
-            red, green, blue = red * level * frame[TINT], green * level * frame[TINT + 1], blue * level * frame[TINT + 2]
+            red, green, blue = (
+                red * level * frame[TINT],
+                green * level * frame[TINT + 1],
+                blue * level * frame[TINT + 2],
+            )
         air = (1.0 - clear) * frame[OPEN_LEVEL]
-        red, green, blue = red * clear + frame[AIR] * air, green * clear + frame[AIR + 1] * air, blue * clear + frame[AIR + 2] * air
+        red, green, blue = (
+            red * clear + frame[AIR] * air,
+            green * clear + frame[AIR + 1] * air,
+            blue * clear + frame[AIR + 2] * air,
+        )
         table[entry] = pack_colour(red, green, blue, int(actors[number, LABEL]))
         cursor[1] = entry + 1
 

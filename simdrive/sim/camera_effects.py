@@ -102,7 +102,12 @@ def _sun_glare(picture: Picture, light: Float, frame: Float, fade: Float) -> Non
     strength *= math.exp(-30.0 * light[li.EXTINCTION]) * (1.0 - light[li.RAIN])
     for ring in range(2):
         spread = (0.05 if ring == 0 else 0.26) * width
-        if column < -2.5 * spread or column > width + 2.5 * spread or row < -2.5 * spread or row > height + 2.5 * spread:
+        if (
+            column < -2.5 * spread
+            or column > width + 2.5 * spread
+            or row < -2.5 * spread
+            or row > height + 2.5 * spread
+        ):
             continue
         _fade(column, column, spread, fade[0, :width])
         _fade(row, row, spread, fade[1, :height])

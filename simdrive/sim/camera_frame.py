@@ -121,7 +121,7 @@ def make_scratch(height: int, width: int, actors: int, polygons: int) -> Scratch
     )
 
 
-@jit_bare_inner
+@jit_bare
 def build_draw_list(
     scenes: SceneTables,
     state: StateArrays,
@@ -285,7 +285,12 @@ def render_rows(
                 resolve_packed(work.ids, work.table, work.touched, pixels, tags)
             else:
                 resolve_average(
-                    work.ids, work.table, factor, picture, labels[row, camera] if with_labels else work.no_labels, work.found
+                    work.ids,
+                    work.table,
+                    factor,
+                    picture,
+                    labels[row, camera] if with_labels else work.no_labels,
+                    work.found,
                 )
             light = state.light[row]
             if light[li.RAIN] > 0.0 or work.frame[EYE_INSIDE] > 0.0 or light[li.SUN_ELEVATION] < 0.3:

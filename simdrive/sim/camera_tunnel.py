@@ -42,9 +42,7 @@ def actor_group(light: Float, eye_x: float, eye_y: float, x: float, y: float, re
 
 
 @jit_bare_inner
-def draw_inside(
-    light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float
-) -> None:
+def draw_inside(light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float) -> None:
     """Append walls, ceiling and lamps, far pieces first."""
     start, end = light[li.TUNNEL_START], light[li.TUNNEL_END]
     if not (light[li.WALL_LEFT] <= frame[EYE_Y] <= light[li.WALL_RIGHT]) and start <= frame[EYE_X] <= end:
@@ -94,9 +92,7 @@ def _draw_piece(
 
 
 @jit_bare_inner
-def draw_portal(
-    light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float
-) -> None:
+def draw_portal(light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float) -> None:
     """Append the hillside and the concrete frame around the opening that faces an eye outside."""
     before = frame[EYE_X] < light[li.TUNNEL_START]
     if not before and frame[EYE_X] <= light[li.TUNNEL_END]:

@@ -19,7 +19,9 @@ from simdrive.sim.state import Float
 from simdrive.types import CameraSpec, Long
 
 # Columns of a camera row (fixed to the ego) and, from EYE_X on, of a view (that camera in the world).
-FOCAL, CENTRE_X, CENTRE_Y, WIDTH, HEIGHT, COS_PITCH, SIN_PITCH, YAW, AHEAD, ASIDE, EYE_Z, TAN_HALF, SECANT, PIXELS = range(14)
+FOCAL, CENTRE_X, CENTRE_Y, WIDTH, HEIGHT, COS_PITCH, SIN_PITCH, YAW, AHEAD, ASIDE, EYE_Z, TAN_HALF, SECANT, PIXELS = (
+    range(14)
+)
 EYE_X, EYE_Y, COS, SIN, EGO_HEADING = range(14, 19)
 VIEW_COLUMNS = 19
 NEAR_M = 0.25
@@ -133,9 +135,7 @@ def append(draw: Float, cursor: Long, frame: Float, geo: Float, corners: int, co
 
 
 @jit_bare_inner
-def _clip(
-    draw: Float, place: int, geo: Float, corners: int, focal: float, centre_x: float, centre_y: float
-) -> int:
+def _clip(draw: Float, place: int, geo: Float, corners: int, focal: float, centre_x: float, centre_y: float) -> int:
     """Project the part of a polygon beyond the near plane; returns its number of corners."""
     size = 0
     back = corners - 1

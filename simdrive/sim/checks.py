@@ -49,9 +49,7 @@ def check_spec(spec: WorldSpec) -> None:
         if not 1 <= index <= len(spec.actors):
             raise ParameterError(f"hazard_actors: {index} is out of range; allowed 1 to {len(spec.actors)}")
     if not -1 <= spec.hazard_row < len(spec.events):
-        raise ParameterError(
-            f"hazard_row: {spec.hazard_row} is out of range; allowed -1 to {len(spec.events) - 1}"
-        )
+        raise ParameterError(f"hazard_row: {spec.hazard_row} is out of range; allowed -1 to {len(spec.events) - 1}")
     check_events(spec.events, (spec.ego, *spec.actors))
 
 

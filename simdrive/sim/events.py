@@ -204,9 +204,7 @@ def lane_beside(lanes: Float, lane: int, places: int) -> tuple[int, bool]:
 
 
 @jit
-def lane_shift(
-    lanes: Float, points: Float, fused: bool, path_lane: int, x: float, y: float, places: int
-) -> float:
+def lane_shift(lanes: Float, points: Float, fused: bool, path_lane: int, x: float, y: float, places: int) -> float:
     """Return how far to the right the centre of the lane lies that is ``places`` from the one a point is on, m.
 
     Looks at the lanes of the road of ``path_lane``; where its edge lane has no neighbour, lane widths are counted.

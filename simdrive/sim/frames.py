@@ -57,9 +57,7 @@ _TRAIT_CODES = {
 _WITH_TARGET = (Behaviour.CONTROLLED, Behaviour.IDM, Behaviour.LINEAR)
 
 
-def pack(
-    actors: Actors, traits: Traits, routes: Routes, extras: Extras, first_lane: Whole
-) -> tuple[Float, Whole]:
+def pack(actors: Actors, traits: Traits, routes: Routes, extras: Extras, first_lane: Whole) -> tuple[Float, Whole]:
     """Return the frames (``[worlds, actors, NUMBERS]``, ``[worlds, actors, WHOLE_NUMBERS]``) of a batch.
 
     Args:

@@ -169,9 +169,7 @@ def locate_world(
 
 
 @jit_inner
-def collide_world(
-    b: int, dt: float, actors: Actors, traits: Traits, roads: RoadTables, scratch: Scratch
-) -> None:
+def collide_world(b: int, dt: float, actors: Actors, traits: Traits, roads: RoadTables, scratch: Scratch) -> None:
     """Test every pair of world ``b`` and write ``crashed``, ``hit`` and pending impacts.
 
     Pairs of two objects (``traits.is_object``) are not tested; absent actors touch nobody. Cosines in ``scratch`` must

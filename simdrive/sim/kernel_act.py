@@ -68,9 +68,7 @@ def switch_road(
 
 
 @jit_inner
-def _keeps_target(
-    lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, i: int
-) -> bool:
+def _keeps_target(lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, i: int) -> bool:
     """Tell whether nobody closely ahead is already changing to the target of ``i``."""
     lane, target = whole[i, LANE], whole[i, TARGET_LANE]
     if lanes[lane, ROAD] != lanes[target, ROAD]:
@@ -126,9 +124,7 @@ def follow(
 
 
 @jit_inner_inline
-def after_end(
-    lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, i: int
-) -> bool:
+def after_end(lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, i: int) -> bool:
     """Tell whether actor ``i`` is within 2.5 m of the end of its target lane, or beyond."""
     lane = whole[i, TARGET_LANE]
     along = lane_s(lanes, points, fused, numbers, s, i, lane)

@@ -161,13 +161,15 @@ def _collide_pair(i: int, j: int, dt: float, fused: bool, numbers: Float, whole:
 
 
 @jit_inner_inline
-def _anyone_near(x: Float, y: Float, reach: Float, i: int, count: int) -> bool:
-    """Tell whether an actor after ``i`` in the list may touch it; written so that the compiler can vectorise it."""
-    near = 0
-    for j in range(i + 1, count):
-        dx, dy, both = x[j] - x[i], y[j] - y[i], reach[j] + reach[i]
-        near += 1 if dx * dx + dy * dy <= both * both else 0
-    return near > 0
+def _anyone_near(x: Float, y: Float, reach: Float, i: int, end: int) -> bool:
+    """Tell whether an actor between ``i`` and ``end`` may touch ``i``; slices from 0, so that the loop vectorises."""
+    own_x, own_y, own_reach = x[i], y[i], reach[i]
+    others_x, others_y, others_reach = x[i + 1 : end], y[i + 1 : end], reach[i + 1 : end]
+    near = False
+    for j in range(others_x.size):
+        dx, dy, both = others_x[j] - own_x, others_y[j] - own_y, others_reach[j] + own_reach
+        near |= dx * dx + dy * dy <= both * both
+    return near
 
 
 @jit_inner_inline

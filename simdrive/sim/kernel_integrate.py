@@ -47,9 +47,7 @@ def limited(acceleration: float, speed: float, low: float, high: float) -> float
 
 
 @jit_inner_inline
-def _course(
-    heading: float, angle: float, cos_heading: float, sin_heading: float
-) -> tuple[float, float, float]:
+def _course(heading: float, angle: float, cos_heading: float, sin_heading: float) -> tuple[float, float, float]:
     """Return (cosine, sine of the course, sine of the slip) for a steering angle."""
     if angle == 0.0:  # straight on: the cached direction is exact
         return cos_heading, sin_heading, 0.0
@@ -87,9 +85,7 @@ def integrate(dt: float, numbers: Float, whole: Whole) -> None:
         if kind == _BICYCLE:
             _move_bicycle(numbers[i], dt)
             continue
-        cos_course, sin_course, slip_sin = _course(
-            heading, numbers[i, STEERING], numbers[i, COS], numbers[i, SIN]
-        )
+        cos_course, sin_course, slip_sin = _course(heading, numbers[i, STEERING], numbers[i, COS], numbers[i, SIN])
         x, y = numbers[i, X] + speed * cos_course * dt, numbers[i, Y] + speed * sin_course * dt
         if whole[i, HAS_IMPACT]:
             x, y = x + numbers[i, IMPACT_X], y + numbers[i, IMPACT_Y]

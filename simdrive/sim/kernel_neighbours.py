@@ -22,9 +22,7 @@ def _local_s(lanes: Float, points: Float, fused: bool, numbers: Float, actor: in
 
 
 @jit_inner_inline
-def lane_s(
-    lanes: Float, points: Float, fused: bool, numbers: Float, s: Float, actor: int, lane: int
-) -> float:
+def lane_s(lanes: Float, points: Float, fused: bool, numbers: Float, s: Float, actor: int, lane: int) -> float:
     """Return the coordinate of an actor along a lane, m; the lane search leaves out those of far lanes."""
     value = s[actor, lane]
     if value != value:

@@ -52,9 +52,7 @@ def steering(
 
 
 @jit_inner
-def linear_steering(
-    lanes: Float, points: Float, fused: bool, lane: int, s: float, r: float, row: Float
-) -> float:
+def linear_steering(lanes: Float, points: Float, fused: bool, lane: int, s: float, r: float, row: Float) -> float:
     """Return the steering angle of ``LinearVehicle``, rad, limited to 60 degrees.
 
     Args:

@@ -54,7 +54,7 @@ def table_sine_offset(lanes: Float, lane: int, s: float) -> float:
 
 @jit_inner_inline
 def circular_coordinates(lanes: Float, lane: int, phase: float, radius: float) -> tuple[float, float]:
-    """Return (s, r) on a circular lane of a point at polar coordinates around its centre; s wraps at the start phase."""
+    """Return (s, r) on a circular lane of a point in polar coordinates; s wraps at the start phase."""
     start, turn = lanes[lane, 3], lanes[lane, 4]
     wrapped = start + wrap_to_pi(phase - start)
     return turn * (wrapped - start) * lanes[lane, 2], turn * (lanes[lane, 2] - radius)
@@ -68,9 +68,7 @@ def table_circular(lanes: Float, fused: bool, lane: int, x: float, y: float) -> 
 
 
 @jit_inner
-def table_poly(
-    lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float
-) -> tuple[float, float]:
+def table_poly(lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float) -> tuple[float, float]:
     """Return (s, r) on a poly lane: the last pose that the point is not behind decides."""
     first = int(lanes[lane, POINT_START])
     row = first + int(lanes[lane, 0]) - 1
@@ -110,9 +108,7 @@ def _poly_curve(lanes: Float, points: Float, lane: int, s: float) -> tuple[float
 
 
 @jit_inline
-def table_local(
-    lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float
-) -> tuple[float, float]:
+def table_local(lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float) -> tuple[float, float]:
     """Return the lane coordinates (s, r) of a world point, m."""
     kind = lanes[lane, KIND]
     if kind == CIRCULAR:
@@ -141,9 +137,7 @@ def table_heading(lanes: Float, points: Float, lane: int, s: float) -> float:
 
 
 @jit
-def table_position(
-    lanes: Float, points: Float, lane: int, s: float, r: float
-) -> tuple[float, float]:
+def table_position(lanes: Float, points: Float, lane: int, s: float, r: float) -> tuple[float, float]:
     """Return the world point (x, y) at lane coordinates (s, r), m."""
     kind = lanes[lane, KIND]
     if kind == CIRCULAR:
@@ -183,18 +177,14 @@ def base_distance(s: float, r: float, length: float) -> float:
 
 
 @jit_inline
-def table_distance(
-    lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float
-) -> float:
+def table_distance(lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float) -> float:
     """Return the L1 distance of a world point from the lane, m."""
     s, r = table_local(lanes, points, fused, lane, x, y)
     return base_distance(s, r, lanes[lane, LENGTH])
 
 
 @jit_inner_inline
-def table_on_lane(
-    lanes: Float, points: Float, lane: int, s: float, r: float, margin_m: float
-) -> bool:
+def table_on_lane(lanes: Float, points: Float, lane: int, s: float, r: float, margin_m: float) -> bool:
     """Tell whether lane coordinates lie on the lane, which reaches 5 m beyond its ends."""
     inside = -VEHICLE_LENGTH_M <= s < lanes[lane, LENGTH] + VEHICLE_LENGTH_M
     return inside and abs(r) <= table_width(lanes, points, lane, s) / 2 + margin_m
@@ -278,10 +268,6 @@ def reachable(roads: RoadTables, lane: int, s: float, r: float) -> bool:
 
 
 @jit_inline
-def closest_lane(
-    roads: RoadTables, lane_begin: int, lane_end: int, x: float, y: float, heading: float
-) -> int:
+def closest_lane(roads: RoadTables, lane_begin: int, lane_end: int, x: float, y: float, heading: float) -> int:
     """Return the lane row in [begin, end) of least L1 distance plus heading difference; ties: the first."""
-    return table_closest(
-        roads.lane_geometry, roads.points, roads.fused_dot[0], lane_begin, lane_end, x, y, heading
-    )
+    return table_closest(roads.lane_geometry, roads.points, roads.fused_dot[0], lane_begin, lane_end, x, y, heading)

@@ -65,9 +65,7 @@ def empty_places(specs: Sequence[WorldSpec]) -> Places:
     motion = np.zeros((size, width, MOTION_NUMBERS))
     motion[..., TURN_GOAL], motion[..., PATH_LANE], motion[..., GAP_LIMIT] = math.nan, -1.0, math.inf
     return Places(
-        actors=Actors(
-            *(np.zeros((size, width), _KINDS.get(name, np.float64)) for name in Actors._fields)
-        ),
+        actors=Actors(*(np.zeros((size, width), _KINDS.get(name, np.float64)) for name in Actors._fields)),
         traits=Traits(**traits),
         routes=Routes(
             road=np.full(lists, -1, np.int32),
@@ -185,9 +183,7 @@ def _write_state(
         motion[PATH_S], motion[PATH_R], motion[OFFSET] = s, r, actor.heading_rad
         heading += actor.heading_rad
     motion[PATH_SPEED] = actor.speed_mps
-    closest = table_closest(
-        roads.lane_geometry, roads.points, roads.fused_dot[0], first_lane, last_lane, x, y, heading
-    )
+    closest = table_closest(roads.lane_geometry, roads.points, roads.fused_dot[0], first_lane, last_lane, x, y, heading)
     actors.x[w, v], actors.y[w, v], actors.heading[w, v] = x, y, heading
     actors.speed[w, v] = actor.speed_mps
     actors.target_speed[w, v] = actor.speed_mps if actor.target_speed_mps is None else actor.target_speed_mps

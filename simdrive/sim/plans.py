@@ -111,7 +111,7 @@ def shift_length(r0, slope0, r1, speed, lateral_mps2):  # type: ignore[no-untype
 def constant_acceleration(time_s, speed, acceleration, end_speed):  # type: ignore[no-untyped-def]
     """Return (distance, speed) after ``time_s`` at ``acceleration`` until ``end_speed`` is reached and held."""
     until = 1e300
-    if acceleration < 0.0 and speed > end_speed or acceleration > 0.0 and speed < end_speed:
+    if (acceleration < 0.0 and speed > end_speed) or (acceleration > 0.0 and speed < end_speed):
         until = (end_speed - speed) / acceleration
     elif acceleration != 0.0:
         until = 0.0

@@ -17,10 +17,11 @@ Pixels are sampled at their centres with half-open edges: polygons that share an
 from __future__ import annotations
 
 import math
+
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit_bare_inline, jit_bare_inner
+from simdrive.jit import jit_bare, jit_bare_inline
 from simdrive.sim.state import Float, Int
 
 Ids = npt.NDArray[np.uint16]
@@ -60,7 +61,7 @@ def row_shift(height: int) -> int:
     return shift
 
 
-@jit_bare_inner
+@jit_bare
 def fill_background(ids: Ids, horizon_row: int, sky: int, ground: int, touched: Int) -> None:
     """Fill rows above ``horizon_row`` with the sky material and the others with the ground material.
 
@@ -83,7 +84,7 @@ def _first_centre(value: float, limit: int) -> int:
     return min(max(int(math.ceil(min(max(value, -1.0), limit + 1.0) - 0.5)), 0), limit)
 
 
-@jit_bare_inner
+@jit_bare
 def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touched: Int) -> None:
     """Fill polygons [begin, end) of a list in order.
 
@@ -134,9 +135,7 @@ def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touch
 
 
 @jit_bare_inline
-def _trace_edge(
-    sides: Int, side: int, x0: float, y0: float, x1: float, y1: float, width: int, height: int
-) -> None:
+def _trace_edge(sides: Int, side: int, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> None:
     """Write where an edge crosses the centres of the rows it spans: the first pixel right of it, 0..width.
 
     In fixed point with 32 fractional bits, from the upper end whatever the turning sense: neighbours then agree on
@@ -154,7 +153,7 @@ def _trace_edge(
             place += step
 
 
-@jit_bare_inner
+@jit_bare
 def resolve_packed(ids: Ids, table: Words, touched: Int, rgb_words: npt.NDArray[np.uint32], label_words: Words) -> None:
     """Look colours and labels up, four pixels at a time; the width must be a multiple of 4.
 
@@ -207,10 +206,8 @@ def resolve_packed(ids: Ids, table: Words, touched: Int, rgb_words: npt.NDArray[
                 group += np.uint64(1)
 
 
-@jit_bare_inner
-def resolve_average(
-    ids: Ids, table: Words, factor: int, rgb: npt.NDArray[np.uint8], labels: Ids, found: Ids
-) -> None:
+@jit_bare
+def resolve_average(ids: Ids, table: Words, factor: int, rgb: npt.NDArray[np.uint8], labels: Ids, found: Ids) -> None:
     """Average ``factor`` x ``factor`` sub-pixels into colours; labels take the most frequent, the first of equals.
 
     Args:

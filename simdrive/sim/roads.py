@@ -93,9 +93,7 @@ def compile_network(network: RoadNetwork) -> RoadMap:
         raise UnsupportedError("the road network has no lanes; add at least one with add_lane")
     names = list(dict.fromkeys(name for start, end, _ in roads for name in (start, end)))
     node = {name: number for number, name in enumerate(names)}
-    lanes = [
-        (road, lane_id, lane) for road, (_, _, row) in enumerate(roads) for lane_id, lane in enumerate(row)
-    ]
+    lanes = [(road, lane_id, lane) for road, (_, _, row) in enumerate(roads) for lane_id, lane in enumerate(row)]
     points: list[Float] = []
     geometry = np.zeros((len(lanes), LANE_COLUMNS))
     kinds = np.array([_lane_kind(lane) for _, _, lane in lanes], dtype=np.int8)
@@ -188,9 +186,7 @@ def join_maps(maps: Sequence[RoadMap], fused_dot: bool = False) -> RoadTables:
     return RoadTables(**joined)
 
 
-def _shift(
-    columns: list[Any], targets: Sequence[int], tables: Sequence[str], parts: Sequence[RoadTables]
-) -> list[Any]:
+def _shift(columns: list[Any], targets: Sequence[int], tables: Sequence[str], parts: Sequence[RoadTables]) -> list[Any]:
     """Shift the columns ``targets`` that point into concatenated ``tables``; the others count within their map."""
     shifted = [column.copy() for column in columns]
     for target, table in zip(targets, tables, strict=True):

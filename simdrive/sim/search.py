@@ -107,10 +107,10 @@ def _search_chunk(specs: Sequence[WorldSpec], limits: TrackerLimits, frequency_h
 def sight(worlds: Worlds, rows: Long, light: Float) -> Bool:
     """Return the line of sight ``[N, V]`` of the worlds ``rows`` [N]; ``light`` [B] from ``lighting.light_rows``."""
     state, traits = worlds.actors, worlds.traits
-    columns = (state.x, state.y, state.heading, traits.length, traits.width, traits.height)
     return line_of_sight(
-        state.present[rows], traits.shape[rows], *(column[rows] for column in columns), light[rows]
-    )
+        state.present[rows], traits.shape[rows], state.x[rows], state.y[rows], state.heading[rows],
+        traits.length[rows], traits.width[rows], traits.height[rows], light[rows],
+    )  # fmt: skip
 
 
 def drive_to_hazard(worlds: Worlds, limits: TrackerLimits) -> Long:

@@ -29,9 +29,7 @@ class StockWorlds:
         self.batch: StockBatch = compile_roads(roads)
         batch = self.batch
         self._first_lane = first_lanes(batch.info, batch.roads.map_lane_start)
-        self._numbers, self._whole = pack(
-            batch.actors, batch.traits, batch.routes, batch.extras, self._first_lane
-        )
+        self._numbers, self._whole = pack(batch.actors, batch.traits, batch.routes, batch.extras, self._first_lane)
         self._fused = bool(batch.roads.fused_dot[0])
         self._locate()
 
@@ -62,9 +60,7 @@ class StockWorlds:
             ParameterError: if ``sub_steps`` is negative, or ``dt_s`` is not in (0, 0.5].
         """
         if sub_steps < 0 or not 0 < dt_s <= 0.5:
-            raise ParameterError(
-                f"sub_steps must be at least 0 and dt_s in (0, 0.5] s, got {sub_steps} and {dt_s}"
-            )
+            raise ParameterError(f"sub_steps must be at least 0 and dt_s in (0, 0.5] s, got {sub_steps} and {dt_s}")
         scratch, routes, info, roads = self.batch.scratch, self.batch.routes, self.batch.info, self.batch.roads
         step_frames(
             dt_s, sub_steps, self._numbers, self._whole, scratch.s, scratch.r, scratch.members, routes.road,

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from simdrive.jit import jit, jit_inner
-from simdrive.sim.batch import Play, Record, Script, Shared, Ways
+from simdrive.sim.batch import Frame, Play, Record, Script, Setting, Shared, Ways
 from simdrive.sim.contacts import impact_speed, touched_actor
 from simdrive.sim.drivable import corners_outside_m
 from simdrive.sim.events import fire_events, override_acceleration
@@ -21,8 +21,15 @@ from simdrive.sim.kernel_collisions import collide
 from simdrive.sim.kernel_frame import (
     ACCELERATION,
     COS,
+    COURSE,
+    CRASHED,
+    HAS_IMPACT,
     HAS_TARGET,
+    HEAD,
     HEADING,
+    HIT,
+    IMPACT_X,
+    IMPACT_Y,
     KIND,
     LANE,
     LATERAL_SPEED,
@@ -32,18 +39,12 @@ from simdrive.sim.kernel_frame import (
     SPEED,
     STEERING,
     TARGET_LANE,
+    TARGET_SPEED,
+    TIMER,
     WIDTH,
     YAW_RATE,
     X,
     Y,
-    empty_frame,
-    load_courses,
-    load_drivers,
-    load_extras,
-    load_sizes,
-    load_state,
-    store_courses,
-    store_state,
 )
 from simdrive.sim.kernel_idm import prepare
 from simdrive.sim.kernel_integrate import integrate
@@ -74,16 +75,11 @@ from simdrive.sim.state import (
     Actors,
     Behaviour,
     Bool,
-    Extras,
     Float,
     RoadTables,
-    Routes,
-    Scratch,
     Small,
-    Traits,
     Whole,
     Words,
-    WorldInfo,
 )
 
 _SCRIPTED = int(Behaviour.SCRIPTED)
@@ -116,9 +112,7 @@ def _before_motion(
     for v in range(count):
         if whole[v, PRESENT] and whole[v, KIND] != _SCRIPTED:
             if whole[v, HAS_TARGET]:
-                override_acceleration(
-                    numbers[v], whole[v], motion[v], charge[v], event_numbers, event_codes, dt
-                )
+                override_acceleration(numbers[v], whole[v], motion[v], charge[v], event_numbers, event_codes, dt)
             numbers[v, YAW_RATE] = numbers[v, HEADING]
 
 
@@ -169,54 +163,64 @@ def _look_at_ego(
 
 
 @jit_inner
-def _store(
-    w: int, first: int, numbers: Float, whole: Whole, motion: Float, actors: Actors, scratch: Scratch
-) -> None:
-    """Write a world's frame and path coordinates back into the state arrays."""
-    store_state(w, first, numbers, whole, actors)
-    store_courses(w, numbers, scratch)
-    present, path_s, path_r, path_lane = actors.present, actors.path_s, actors.path_r, actors.path_lane
-    for v in range(present.shape[1]):
-        present[w, v] = whole[v, PRESENT] != 0
-        path_s[w, v], path_r[w, v] = motion[v, PATH_S], motion[v, PATH_R]
-        lane = int(motion[v, PATH_LANE])
-        path_lane[w, v] = lane + first if lane >= 0 else -1
+def _store(w: int, first: int, numbers: Float, whole: Whole, motion: Float, actors: Actors) -> None:
+    """Copy a world's frame and path coordinates into the arrays that others read."""
+    for v in range(numbers.shape[0]):
+        me, codes, go = numbers[v], whole[v], motion[v]
+        actors.x[w, v], actors.y[w, v], actors.heading[w, v] = me[X], me[Y], me[HEADING]
+        actors.speed[w, v], actors.lateral_speed[w, v] = me[SPEED], me[LATERAL_SPEED]
+        actors.steering[w, v], actors.acceleration[w, v] = me[STEERING], me[ACCELERATION]
+        actors.yaw_rate[w, v], actors.target_speed[w, v] = me[YAW_RATE], me[TARGET_SPEED]
+        actors.timer[w, v] = me[TIMER]
+        actors.impact_x[w, v], actors.impact_y[w, v] = me[IMPACT_X], me[IMPACT_Y]
+        actors.present[w, v], actors.crashed[w, v] = codes[PRESENT] != 0, codes[CRASHED] != 0
+        actors.has_impact[w, v], actors.hit[w, v] = codes[HAS_IMPACT] != 0, codes[HIT] != 0
+        actors.lane[w, v], actors.target_lane[w, v] = codes[LANE] + first, codes[TARGET_LANE] + first
+        actors.route_head[w, v] = codes[HEAD]
+        actors.path_s[w, v], actors.path_r[w, v] = go[PATH_S], go[PATH_R]
+        lane = int(go[PATH_LANE])
+        actors.path_lane[w, v] = lane + first if lane >= 0 else -1
+
+
+@jit
+def start_worlds(roads: RoadTables, setting: Setting, frame: Frame) -> None:
+    """Look up where everybody is on the lanes, before the first step."""
+    for w in range(frame.numbers.shape[0]):
+        place = setting.map_id[w]
+        lanes = roads.lane_geometry[roads.map_lane_start[place] : roads.map_lane_start[place + 1]]
+        locate(
+            False, lanes, roads.points, roads.fused_dot[0], frame.numbers[w], frame.whole[w], frame.s[w], frame.r[w],
+            frame.members[w],
+        )  # fmt: skip
 
 
 @jit
 def step_worlds(
     frequency_hz: int, ticks: int, controls: Float, active: Bool, roads: RoadTables, shared: Shared,
-    traits: Traits, routes: Routes, info: WorldInfo, script: Script, ways: Ways, actors: Actors, extras: Extras,
-    scratch: Scratch, play: Play, record: Record,
+    setting: Setting, script: Script, ways: Ways, actors: Actors, frame: Frame, play: Play, record: Record,
 ) -> None:  # fmt: skip
     """Advance the worlds with ``active`` set by ``ticks`` ticks under constant ``controls`` [worlds, 2].
 
     Lanes of worlds without stock drivers are looked up after the last tick only: nobody asks for them before.
     """
     dt = 1.0 / frequency_hz
-    numbers, whole = empty_frame(actors.x.shape[1])
     points, links, fused = roads.points, roads.lane_link, roads.fused_dot[0]
     road_codes, road_next = roads.road_codes, roads.road_next
-    for w in range(actors.x.shape[0]):
+    circles = np.empty((3, frame.numbers.shape[1]))
+    for w in range(frame.numbers.shape[0]):
         if not active[w]:
             continue
         # One kind of integer throughout: every other kind would compile its callees again.
-        place = np.int64(info.map_id[w])
+        place = np.int64(setting.map_id[w])
         first, last = np.int64(roads.map_lane_start[place]), np.int64(roads.map_lane_start[place + 1])
         lanes, first_road = roads.lane_geometry[first:last], np.int64(roads.map_road_start[place])
-        connected = info.connected[w]
-        s, r, members, count = scratch.s[w], scratch.r[w], scratch.members[w], ways.actor_count[w]
+        numbers, whole, s, r, members = frame.numbers[w], frame.whole[w], frame.s[w], frame.r[w], frame.members[w]
         event_numbers, event_codes = script.event_numbers[w], script.event_codes[w]
         event_times, nearest = play.event_times[w], play.nearest[w]
         charge, motion = play.charge[w], play.motion[w]
         brake_light, indicator = actors.brake_light[w], actors.indicator[w]
         route, route_count, by_lanes = ways.route[w], ways.route_count[w], ways.by_lanes[w]
-        memory, codes = record.numbers[w], record.codes[w]
-        load_state(w, first, actors, numbers, whole)
-        load_sizes(w, traits, numbers, whole)
-        load_drivers(w, traits, numbers, whole)
-        load_extras(w, routes, extras, numbers, whole)
-        load_courses(w, scratch, numbers)
+        memory, codes, count = record.numbers[w], record.codes[w], ways.actor_count[w]
         for tick in range(ticks):
             changed = fire_events(
                 lanes, points, fused, route, route_count, memory[ROUTE_S], codes[TICK] / frequency_hz, numbers,
@@ -227,15 +231,15 @@ def step_worlds(
                     _locate(lanes, points, fused, numbers, whole, s, r, members)
                 prepare(numbers, whole, lanes)
                 act(
-                    lanes, points, fused, links, road_codes, road_next, first_road, connected, routes.road[w],
-                    routes.lane_id[w], numbers, whole, s, r, members,
+                    lanes, points, fused, links, road_codes, road_next, first_road, setting.connected[w],
+                    setting.route_road[w], setting.route_lane[w], numbers, whole, s, r, members,
                 )  # fmt: skip
             acceleration, stops = ego_acceleration(controls[w, 0], numbers[0, SPEED], dt)
             numbers[0, ACCELERATION], numbers[0, STEERING] = acceleration, controls[w, 1]
             memory[APPLIED_ACCELERATION], memory[APPLIED_STEERING] = acceleration, controls[w, 1]
             _before_motion(dt, count, numbers, whole, event_numbers, event_codes, charge, motion)
             move_scripted(
-                lanes, points, fused, dt, count, numbers, whole, traits.shape[w], traits.reactive[w],
+                lanes, points, fused, dt, count, numbers, whole, setting.shape[w], setting.reactive[w],
                 event_numbers, event_codes, script.path_lane[w], script.path_start[w], script.path_count[w],
                 charge, motion, brake_light, indicator,
             )  # fmt: skip
@@ -247,8 +251,10 @@ def step_worlds(
             else:
                 for v in range(count):
                     heading = numbers[v, HEADING]
-                    numbers[v, COS], numbers[v, SIN] = math.cos(heading), math.sin(heading)
-            collide(dt, fused, numbers, whole)
+                    if heading != numbers[v, COURSE]:
+                        numbers[v, COS], numbers[v, SIN] = math.cos(heading), math.sin(heading)
+                        numbers[v, COURSE] = heading
+            collide(dt, fused, numbers, whole, circles)
             codes[TICK] += 1
             _after_motion(lanes, dt, count, numbers, whole, charge, motion, brake_light, indicator)
             _look_at_ego(count, numbers, whole, route, route_count, memory, codes)
@@ -257,4 +263,4 @@ def step_worlds(
                 roads, first, last, shared.polygon_points, shared.polygon_starts, ways.polygons[w, 0],
                 ways.polygons[w, 1], ego[X], ego[Y], ego[HEADING], ego[LENGTH], ego[WIDTH],
             )  # fmt: skip
-        _store(w, first, numbers, whole, motion, actors, scratch)
+        _store(w, first, numbers, whole, motion, actors)

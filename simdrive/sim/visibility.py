@@ -134,7 +134,9 @@ def _quick_atan2(y: float, x: float) -> float:
     small, large = min(abs(x), abs(y)), max(abs(x), abs(y))
     ratio = small / large if large > 0.0 else 0.0
     square = ratio * ratio
-    angle = ratio * (0.9998660 + square * (-0.3302995 + square * (0.1801410 + square * (-0.0851330 + square * 0.0208351))))
+    angle = ratio * (
+        0.9998660 + square * (-0.3302995 + square * (0.1801410 + square * (-0.0851330 + square * 0.0208351)))
+    )
     if abs(y) > abs(x):
         angle = 0.5 * math.pi - angle
     if x < 0.0:
@@ -222,7 +224,7 @@ def _settle(seen: Float, owner: Int, count: int, target: int, blockers: Int) -> 
         turn = _turn_to(seen, target, other)
         begin, end = turn + seen[other, _FROM], turn + seen[other, _TO]
         if begin < high and end > low:
-            if begin <= low and end >= high and 0.1 < seen[other, _NEAR] and seen[other, _FAR] < near:
+            if begin <= low and end >= high and seen[other, _NEAR] > 0.1 and seen[other, _FAR] < near:
                 # The lowest that this horizon can be: seen over its far edge if high, its near edge if low.
                 if crest - _slope(seen[other, _TOP], seen[other, _FAR], seen[other, _NEAR]) < MIN_ANGLE_RAD:
                     return 0

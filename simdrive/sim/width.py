@@ -18,8 +18,8 @@ _SEAM_M = 0.05  # cracks between neighbouring lanes that do not count
 
 @jit_inner
 def _free(
-    lanes: Float, points: Float, fused: bool, polygon_points: Float, polygon_starts: Int, polygon_begin: int, polygon_end: int,
-    x: float, y: float, heading: float, same_way: bool,
+    lanes: Float, points: Float, fused: bool, polygon_points: Float, polygon_starts: Int, polygon_begin: int,
+    polygon_end: int, x: float, y: float, heading: float, same_way: bool,
 ) -> bool:  # fmt: skip
     """Tell whether a world point is drivable, or lies on a lane that leads within 60 degrees of ``heading``."""
     for lane in range(lanes.shape[0]):
@@ -40,8 +40,8 @@ def _free(
 
 @jit
 def free_widths(
-    lanes: Float, points: Float, fused: bool, polygon_points: Float, polygon_starts: Int, polygon_begin: int, polygon_end: int,
-    route: Float, count: int, widths: Float,
+    lanes: Float, points: Float, fused: bool, polygon_points: Float, polygon_starts: Int, polygon_begin: int,
+    polygon_end: int, route: Float, count: int, widths: Float,
 ) -> None:  # fmt: skip
     """Fill ``widths`` [4, points] along a route, m, at most ``WIDTH_LIMIT_M``; rows beyond ``count`` repeat the last.
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from simdrive.errors import ControlError, ParameterError
 from simdrive.sim.assemble import assemble
 from simdrive.sim.batch import MUTABLE, Batch
-from simdrive.sim.kernel import locate_worlds
 from simdrive.sim.play import (
     APPLIED_ACCELERATION,
     APPLIED_STEERING,
@@ -30,6 +29,7 @@ from simdrive.sim.play import (
 from simdrive.sim.spec import WorldSpec
 from simdrive.sim.state import Actors, Bool, Float, Int, RoadTables, Traits
 from simdrive.sim.tick import step_worlds
+from simdrive.sim.views import world_view
 from simdrive.types import Long, WorldView
 
 
@@ -61,20 +61,15 @@ class Worlds:
         """
         if not 1 <= frequency_hz <= 1000:
             raise ParameterError(f"frequency_hz is {frequency_hz}; allowed are 1 to 1000")
+        self._set(assemble(tuple(specs)), specs, frequency_hz)
+
+    def _set(self, batch: Batch, specs: Sequence[WorldSpec], frequency_hz: int) -> None:
         self.specs: tuple[WorldSpec, ...] = tuple(specs)
         self.frequency_hz = int(frequency_hz)
-        self._batch = assemble(self.specs)
-        self._locate()
-
-    @classmethod
-    def _of(cls, batch: Batch, specs: Sequence[WorldSpec], frequency_hz: int) -> Worlds:
-        worlds = cls.__new__(cls)
-        worlds.specs, worlds.frequency_hz, worlds._batch = tuple(specs), frequency_hz, batch
-        return worlds
-
-    def _locate(self) -> None:
-        batch = self._batch
-        locate_worlds(False, batch.actors, batch.traits, batch.roads, batch.info, batch.scratch)
+        self._batch = batch
+        self._hazard_row = np.array([spec.hazard_row for spec in specs], np.int64)
+        self._lead_in_s = np.array([spec.lead_in_s for spec in specs])
+        self._has_hazard = np.array([bool(spec.hazard_actors) for spec in specs])
 
     # --- what there is ---------------------------------------------------------------------------------------
 
@@ -101,7 +96,7 @@ class Worlds:
     @property
     def map_id(self) -> Int:
         """``[B]`` map of each world in ``roads``."""
-        return self._batch.info.map_id
+        return self._batch.setting.map_id
 
     @property
     def first_lane(self) -> Int:
@@ -167,22 +162,22 @@ class Worlds:
     @property
     def lane_left_m(self) -> Float:
         """``[B, R]`` drivable width left of each route point, oncoming lanes included, m, at most 12."""
-        return self._batch.ways.lane_left_m
+        return self._batch.widths.left
 
     @property
     def lane_right_m(self) -> Float:
         """``[B, R]`` drivable width right of each route point, m, at most 12."""
-        return self._batch.ways.lane_right_m
+        return self._batch.widths.right
 
     @property
     def same_left_m(self) -> Float:
         """``[B, R]`` the part of ``lane_left_m`` on lanes that lead the ego's way, m."""
-        return self._batch.ways.same_left_m
+        return self._batch.widths.same_left
 
     @property
     def same_right_m(self) -> Float:
         """``[B, R]`` the part of ``lane_right_m`` on lanes that lead the ego's way, m."""
-        return self._batch.ways.same_right_m
+        return self._batch.widths.same_right
 
     @property
     def outside_m(self) -> Float:
@@ -236,13 +231,10 @@ class Worlds:
         That is when ``hazard_row`` fired, or the end of the lead-in where there is no such row; a world without
         ``hazard_actors`` never has one.
         """
-        now, fired = self.t_us, self._batch.play.event_times[:, :, FIRED_S]
-        since = np.full(self.size, -1, np.int64)
-        for world, spec in enumerate(self.specs):
-            start = fired[world, spec.hazard_row] if spec.hazard_row >= 0 else spec.lead_in_s
-            if spec.hazard_actors and np.isfinite(start) and round(start * 1e6) <= now[world]:
-                since[world] = round(start * 1e6)
-        return since
+        fired = self._batch.play.event_times[np.arange(self.size), np.maximum(self._hazard_row, 0), FIRED_S]
+        start_us = np.rint(np.where(self._hazard_row >= 0, fired, self._lead_in_s) * 1e6)
+        exists = self._has_hazard & (start_us <= self.t_us)  # NaN, not fired yet, compares false
+        return np.where(exists, start_us, -1.0).astype(np.int64)
 
     @property
     def hazard_on(self) -> Bool:
@@ -251,9 +243,7 @@ class Worlds:
 
     # --- motion ----------------------------------------------------------------------------------------------
 
-    def step(
-        self, controls: npt.ArrayLike, active: Bool | None = None, ticks: int = 1
-    ) -> None:
+    def step(self, controls: npt.ArrayLike, active: Bool | None = None, ticks: int = 1) -> None:
         """Advance worlds by ``ticks`` ticks under constant controls.
 
         Args:
@@ -280,9 +270,8 @@ class Worlds:
             raise ControlError(f"world {world}: control {column} ({name}) is {values[world, column]}; must be finite")
         batch = self._batch
         step_worlds(
-            self.frequency_hz, ticks, values, going, batch.roads, batch.shared, batch.traits, batch.routes,
-            batch.info, batch.script, batch.ways, batch.actors, batch.extras, batch.scratch, batch.play,
-            batch.record,
+            self.frequency_hz, ticks, values, going, batch.roads, batch.shared, batch.setting, batch.script,
+            batch.ways, batch.actors, batch.frame, batch.play, batch.record,
         )  # fmt: skip
 
     # --- copies ----------------------------------------------------------------------------------------------
@@ -327,7 +316,9 @@ class Worlds:
         """Return independent copies of the given worlds (repeats allowed) in their present state, as a new batch."""
         rows = np.fromiter(worlds, np.intp)
         specs = [self.specs[row] for row in rows]
-        return Worlds._of(self._batch.select(rows), specs, self.frequency_hz)
+        copies = Worlds.__new__(Worlds)
+        copies._set(self._batch.select(rows), specs, self.frequency_hz)
+        return copies
 
     # --- views -----------------------------------------------------------------------------------------------
 
@@ -343,27 +334,4 @@ class Worlds:
         Raises:
             ParameterError: if ``visible`` has another shape.
         """
-        chosen = np.atleast_1d(np.asarray(rows, np.intp))
-        actors, traits = self._batch.actors, self._batch.traits
-        shape = (len(chosen), actors.x.shape[1])
-        seen = np.ones(shape, np.bool_) if visible is None else np.asarray(visible, np.bool_)
-        if seen.shape != shape:
-            raise ParameterError(f"visible has shape {seen.shape}; allowed: {shape}")
-        present = actors.present[chosen]
-        shown = present & seen
-        shown[:, 0] = True
-        names = ("x", "y", "heading", "speed", "lateral_speed", "acceleration", "yaw_rate")
-        states: dict[str, Any] = {
-            name: np.where(shown, getattr(actors, name)[chosen], np.nan) for name in names
-        }
-        for name in ("length", "width", "height"):
-            states[name] = np.where(shown, getattr(traits, name)[chosen], np.nan)
-        states["brake_light"] = actors.brake_light[chosen] & shown
-        states["indicator"] = np.where(shown, actors.indicator[chosen], 0).astype(np.int8)
-        states["lane"] = np.where(shown, actors.lane[chosen], -1).astype(np.int32)
-        states["shape"] = np.where(shown, traits.shape[chosen], -1).astype(np.int8)
-        states["present"], states["visible"] = shown, shown.copy()
-        states["world"], states["map_id"] = chosen.astype(np.int32), self.map_id[chosen]
-        for array in states.values():
-            array.setflags(write=False)
-        return WorldView(**states, roads=self.roads, simulator=self if clairvoyant else None)
+        return world_view(self._batch, np.atleast_1d(np.asarray(rows, np.intp)), visible, self if clairvoyant else None)

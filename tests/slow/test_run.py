@@ -21,9 +21,7 @@ WORDS = (
 
 def start(out: Path, *words: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "simdrive", "eval", *WORDS, f"out={out}", *words]
-    return subprocess.Popen(  # noqa: S603
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def finish(out: Path, *words: str) -> dict[str, str]:

@@ -113,9 +113,7 @@ def make_log(
     columns["speed"][:, 0] = speed
     columns["heading"][:, 0] = heading
     columns["y"][:, 0] = y
-    step = (
-        np.diff(t) * 0.5 * (columns["speed"][1:, 0] + columns["speed"][:-1, 0]) if rows > 1 else np.zeros(0)
-    )
+    step = np.diff(t) * 0.5 * (columns["speed"][1:, 0] + columns["speed"][:-1, 0]) if rows > 1 else np.zeros(0)
     columns["x"][:, 0] = x0 + np.concatenate([[0.0], np.cumsum(step)])[:rows]
     if rows > 1:
         columns["acceleration"][:, 0] = np.gradient(columns["speed"][:, 0], t)

@@ -25,10 +25,7 @@ CONFIG = {
 
 
 def cases(count: int) -> list[Case]:
-    return [
-        Case("cut_in" if k % 2 else "lead_brake", (("gap_m", 20.0 + k), ("rain", False)), k)
-        for k in range(count)
-    ]
+    return [Case("cut_in" if k % 2 else "lead_brake", (("gap_m", 20.0 + k), ("rain", False)), k) for k in range(count)]
 
 
 def planned(count: int = 3) -> list[PlannedEpisode]:
@@ -71,9 +68,7 @@ def log_of(entry: PlannedEpisode) -> EpisodeLog:
 def result_of(row: int, count: int = 3) -> EpisodeResult:
     entry = planned(count)[row]
     log = log_of(entry)
-    return EpisodeResult(
-        entry, log, evaluate(log, load_metrics(["contact", "failure", "min_ttc_s", "nuplan_score"]))
-    )
+    return EpisodeResult(entry, log, evaluate(log, load_metrics(["contact", "failure", "min_ttc_s", "nuplan_score"])))
 
 
 @functools.cache

@@ -15,9 +15,7 @@ def monitor(actors: list[tuple[float, ...]], speed: float = V, curvature: float 
     """Ego at the origin heading +x; actors are (x, y, heading, speed, lateral speed, length, width, seen)."""
     rows = np.array([(0.0, 0.0, 0.0, speed, 0.0, 4.6, 1.85, 1.0), *actors]).T[:, None, :].copy()
     out = np.zeros(1, np.bool_)
-    aeb_monitor(
-        *rows[:7], rows[7] > 0, np.array([curvature]), np.array([was]), BRAKING, REACTION, out
-    )
+    aeb_monitor(*rows[:7], rows[7] > 0, np.array([curvature]), np.array([was]), BRAKING, REACTION, out)
     return bool(out[0])
 
 

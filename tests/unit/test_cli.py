@@ -47,7 +47,15 @@ def test_word_without_a_sign() -> None:
 
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    words = ["eval", "suite=smoke", "agents=[idm,expert]", "latency.delay_ms=[0,100]", f"out={out}", "--dry-run", "--json"]
+    words = [
+        "eval",
+        "suite=smoke",
+        "agents=[idm,expert]",
+        "latency.delay_ms=[0,100]",
+        f"out={out}",
+        "--dry-run",
+        "--json",
+    ]
     result = runner.invoke(app, words)
     assert result.exit_code == 0, result.output
     facts = json.loads(result.output.splitlines()[-1])
@@ -102,5 +110,5 @@ def test_ls_and_show_know_every_entry() -> None:
 
 def test_import_pulls_in_no_heavy_library() -> None:
     code = "import sys, simdrive; print([name for name in ('torch', 'pygame', 'numba') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

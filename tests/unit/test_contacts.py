@@ -24,9 +24,7 @@ def overlap_by_clipping(worlds: Worlds, other: int) -> bool:
     """Return whether the ego's box and another's share area, by clipping one polygon with the other."""
     actors, traits = worlds.actors, worlds.traits
     boxes = [
-        box_corners(
-            actors.x[0, v], actors.y[0, v], actors.heading[0, v], traits.length[0, v], traits.width[0, v]
-        )
+        box_corners(actors.x[0, v], actors.y[0, v], actors.heading[0, v], traits.length[0, v], traits.width[0, v])
         for v in (0, other)
     ]
     polygon = [tuple(corner) for corner in boxes[0]]
@@ -68,9 +66,7 @@ def test_crossing_contact_has_the_vector_difference_as_impact_speed() -> None:
     assert worlds.contact_impact_speed[0] == pytest.approx(math.hypot(20.0, 10.0))
 
 
-@given(
-    y=st.floats(-30.0, 30.0), x=st.floats(70.0, 130.0), heading=st.floats(-3.1, 3.1), speed=st.floats(0.0, 20.0)
-)
+@given(y=st.floats(-30.0, 30.0), x=st.floats(70.0, 130.0), heading=st.floats(-3.1, 3.1), speed=st.floats(0.0, 20.0))
 @settings(max_examples=25, deadline=None)
 def test_contact_tick_agrees_with_polygon_clipping(y: float, x: float, heading: float, speed: float) -> None:
     def spec_world() -> Worlds:

@@ -209,9 +209,7 @@ def test_the_check_finds_breaches() -> None:
 
     for broken, message in ((Forgetful, "same seed"), (Wrong, "type"), (Aliased, "overwrote")):
         with pytest.raises(AssertionError, match=message):
-            check_vector_env(
-                lambda count, mode, kind=broken: kind(count, scenario=SCENARIO, autoreset_mode=mode)
-            )
+            check_vector_env(lambda count, mode, kind=broken: kind(count, scenario=SCENARIO, autoreset_mode=mode))
 
 
 def test_a_slot_is_the_single_environment() -> None:

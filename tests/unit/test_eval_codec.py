@@ -28,9 +28,7 @@ def scramble(value: Any, rng: np.random.Generator) -> Any:
     """Replace an array by random content of the same type and shape, specials of floating point included."""
     if value.dtype == np.float64:
         bits = rng.integers(0, 2**64, size=value.shape, dtype=np.uint64).view(np.float64)
-        return np.where(
-            np.isnan(bits), rng.choice([math.nan, math.inf, -0.0, 5e-324], size=value.shape), bits
-        )
+        return np.where(np.isnan(bits), rng.choice([math.nan, math.inf, -0.0, 5e-324], size=value.shape), bits)
     if value.dtype == np.bool_:
         return rng.random(value.shape) < 0.5
     limits = np.iinfo(value.dtype)
@@ -57,8 +55,7 @@ def random_log(rng: np.random.Generator, rows: int, others: int, requests: int, 
     for row, keep in enumerate(rng.integers(0, points + 1, size=requests)):
         plan[row, keep:] = math.nan
     tokens = {
-        name: rng.integers(0, 2**40, size=requests)
-        for name in ("prompt_tokens", "image_tokens", "output_tokens")
+        name: rng.integers(0, 2**40, size=requests) for name in ("prompt_tokens", "image_tokens", "output_tokens")
     }
     log = dataclasses.replace(
         scrambled(log),

@@ -45,9 +45,7 @@ def test_whatever_decides_the_content_changes_the_key(change: dict[str, Any]) ->
     assert key(**change) != key()
 
 
-def test_source_hash_sees_an_edit_a_rename_and_a_new_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_source_hash_sees_an_edit_a_rename_and_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "simdrive"
     (package / "sim").mkdir(parents=True)
     (package / "eval").mkdir()

@@ -460,5 +460,3 @@ def test_a_table_is_either_refused_with_its_row_or_safe_to_run(table: list[Event
         assert all(math.isfinite(value) for value in (row.threshold, row.magnitude, row.rate, row.delay_s))
         assert not math.isinf(row.until)
         assert row.channel == CHANNEL_OF[row.action]
-
-

@@ -51,9 +51,7 @@ def clip(subject: Polygon, window: Polygon) -> Polygon:
 
 
 def area(shape: Polygon) -> float:
-    return 0.5 * abs(
-        sum(px * qy - qx * py for (px, py), (qx, qy) in zip(shape, shape[1:] + shape[:1], strict=True))
-    )
+    return 0.5 * abs(sum(px * qy - qx * py for (px, py), (qx, qy) in zip(shape, shape[1:] + shape[:1], strict=True)))
 
 
 def overlap_area(a: Box, b: Box) -> float:
@@ -103,9 +101,7 @@ def test_box_distance_agrees_with_dense_border_points(a: Box, b: Box) -> None:
     def border(box: Box) -> npt.NDArray[np.float64]:
         shape = np.array(polygon(box))
         share = np.linspace(0.0, 1.0, 80)[:, None]
-        return np.concatenate(
-            [p + share * (q - p) for p, q in zip(shape, np.roll(shape, -1, axis=0), strict=True)]
-        )
+        return np.concatenate([p + share * (q - p) for p, q in zip(shape, np.roll(shape, -1, axis=0), strict=True)])
 
     assume(not boxes_overlap(*a, *b))
     dense = np.sqrt(((border(a)[:, None] - border(b)[None]) ** 2).sum(axis=2)).min()

@@ -26,9 +26,7 @@ class Counter(gymnasium.Env[Any, Any]):
         self._length = length
         self.applied: list[float] = []
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self.applied = []
         return np.zeros(1, np.float32), {"count": 0}
@@ -67,9 +65,7 @@ def test_streaming_by_hand() -> None:
 
 
 def test_neutral_lets_an_answer_go_after_one_frame() -> None:
-    env = LatencyInjection(
-        Counter(length=9), Constant(250), waiting="neutral", neutral=[-7.0], step_us=100_000
-    )
+    env = LatencyInjection(Counter(length=9), Constant(250), waiting="neutral", neutral=[-7.0], step_us=100_000)
     drive(env, 10)
     assert env.unwrapped.applied == [-7, -7, -7, 1, -7, 3, -7, -7, 6]  # type: ignore[attr-defined]
 

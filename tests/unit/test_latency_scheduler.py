@@ -76,9 +76,7 @@ def test_queue_by_hand() -> None:
 
 
 def test_periodic_with_logical_execution_time_by_hand() -> None:
-    _, requests, in_use = run(
-        Mode("periodic", period_ms=200, publish_ms=150), [30_000, 120_000, 149_000], frames=6
-    )
+    _, requests, in_use = run(Mode("periodic", period_ms=200, publish_ms=150), [30_000, 120_000, 149_000], frames=6)
     assert [(r.t_obs_us, r.t_start_us, r.t_publish_us) for r in requests] == [
         (0, 0, 150_000),
         (200_000, 200_000, 350_000),
@@ -179,9 +177,7 @@ def test_time_stamps_are_ordered_and_age_is_at_least_the_compute_time(
     assert [r.t_obs_us for r in requests] == sorted({r.t_obs_us for r in requests})
     left = 1 if mode.capacity == 1 and mode.name != "queue" else 0  # a last frame may still wait
     unused = frames - len(started(requests)) - scheduler.dropped_frames
-    assert (
-        0 <= unused - sum(r.t_start_us < 0 and r.status is RequestStatus.UNFINISHED for r in requests) <= left
-    )
+    assert 0 <= unused - sum(r.t_start_us < 0 and r.status is RequestStatus.UNFINISHED for r in requests) <= left
 
 
 @settings(deadline=None)
@@ -208,9 +204,7 @@ def test_slower_than_the_camera_is_never_idle(durations: list[int], frames: int)
     jobs = run(Mode("streaming"), durations, frames)[1]
     for before, after in itertools.pairwise(jobs):
         assert after.t_start_us == before.t_finish_us
-        assert (
-            after.t_start_us - after.t_obs_us < FRAME or after.frame == frames - 1
-        )  # the newest frame there is
+        assert after.t_start_us - after.t_obs_us < FRAME or after.frame == frames - 1  # the newest frame there is
 
 
 @settings(deadline=None)
@@ -235,13 +229,10 @@ def test_logical_execution_time_makes_age_constant(durations: list[int], frames:
 
 @settings(deadline=None)
 @given(st.sampled_from(MODES), DURATIONS, st.integers(1, 25))
-def test_the_schedule_does_not_depend_on_the_control_rate(
-    mode: Mode, durations: list[int], frames: int
-) -> None:
+def test_the_schedule_does_not_depend_on_the_control_rate(mode: Mode, durations: list[int], frames: int) -> None:
     fine, coarse = run(mode, durations, frames, tick=10_000), run(mode, durations, frames, tick=50_000)
     stamps = [
-        [(r.frame, r.t_start_us, r.t_finish_us, r.t_publish_us, r.status) for r in side[1]]
-        for side in (fine, coarse)
+        [(r.frame, r.t_start_us, r.t_finish_us, r.t_publish_us, r.status) for r in side[1]] for side in (fine, coarse)
     ]
     assert stamps[0] == stamps[1]
 

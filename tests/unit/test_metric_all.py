@@ -110,9 +110,7 @@ def test_metrics_are_pure() -> None:
     assert all(found.errors == {} for found in first)
     again = [evaluate(make(), metrics) for make in reversed(LOGS.values())][::-1]
     for one, other in zip(first, again, strict=True):
-        assert {k: str(v.value) for k, v in one.values.items()} == {
-            k: str(v.value) for k, v in other.values.items()
-        }
+        assert {k: str(v.value) for k, v in one.values.items()} == {k: str(v.value) for k, v in other.values.items()}
 
 
 def test_golden_episodes() -> None:

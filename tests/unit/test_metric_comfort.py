@@ -19,18 +19,14 @@ from simdrive.metrics.smooth import savgol
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "smoothness.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(
-    ("window", "order", "derivative"), [(8, 2, 0), (15, 2, 1), (5, 2, 1), (5, 3, 2), (5, 2, 2)]
-)
+@pytest.mark.parametrize(("window", "order", "derivative"), [(8, 2, 0), (15, 2, 1), (5, 2, 1), (5, 3, 2), (5, 2, 2)])
 def test_filter_agrees_with_scipy_at_every_length(window: int, order: int, derivative: int) -> None:
     rng = np.random.default_rng(1)
     for count in [*range(order + 1, 20), 40, 137]:
         traces = rng.normal(size=(2, count))
         clipped = min(window, count)
         expected = savgol_filter(traces, clipped, order, deriv=derivative, delta=0.1)
-        np.testing.assert_allclose(
-            savgol(traces, window, order, derivative, 0.1), expected, rtol=0, atol=1e-8
-        )
+        np.testing.assert_allclose(savgol(traces, window, order, derivative, 0.1), expected, rtol=0, atol=1e-8)
 
 
 def test_filter_refuses_traces_that_cannot_carry_the_polynomial() -> None:
@@ -50,17 +46,11 @@ def test_signals_are_nuplans_chain_of_filters() -> None:
     smooth = savgol_filter(along, 8, 2)
     np.testing.assert_allclose(found.longitudinal_acceleration, smooth, atol=1e-9)
     np.testing.assert_allclose(found.lateral_acceleration, savgol_filter(across, 8, 2), atol=1e-9)
-    np.testing.assert_allclose(
-        found.longitudinal_jerk, savgol_filter(smooth, 15, 2, deriv=1, delta=0.1), atol=1e-8
-    )
+    np.testing.assert_allclose(found.longitudinal_jerk, savgol_filter(smooth, 15, 2, deriv=1, delta=0.1), atol=1e-8)
     magnitude = savgol_filter(np.hypot(along, across), 8, 2)
-    np.testing.assert_allclose(
-        found.magnitude_jerk, savgol_filter(magnitude, 15, 2, deriv=1, delta=0.1), atol=1e-8
-    )
+    np.testing.assert_allclose(found.magnitude_jerk, savgol_filter(magnitude, 15, 2, deriv=1, delta=0.1), atol=1e-8)
     np.testing.assert_allclose(found.yaw_rate, savgol_filter(heading, 5, 2, deriv=1, delta=0.1), atol=1e-9)
-    np.testing.assert_allclose(
-        found.yaw_acceleration, savgol_filter(heading, 5, 3, deriv=2, delta=0.1), atol=1e-8
-    )
+    np.testing.assert_allclose(found.yaw_acceleration, savgol_filter(heading, 5, 3, deriv=2, delta=0.1), atol=1e-8)
 
 
 def braking(mps2: float, rows: int = 15) -> np.ndarray:
@@ -124,9 +114,7 @@ def test_other_spacings_are_interpolated_to_ten_hertz() -> None:
     found = trace.signals(fifteen)
     assert found is not None
     assert len(found.speed_mps) == 11  # 1.0 s
-    np.testing.assert_allclose(
-        found.speed_mps, np.interp(np.arange(11) * 1.5, np.arange(16), braking(3.0, 16))
-    )
+    np.testing.assert_allclose(found.speed_mps, np.interp(np.arange(11) * 1.5, np.arange(16), braking(3.0, 16)))
 
 
 def test_steady_braking_has_no_jerk_and_a_swerve_is_lateral_only() -> None:
@@ -159,18 +147,12 @@ def test_published_golden_values_of_smoothness() -> None:
     t = np.arange(-1.0, 1.0, 0.01)
     speed = np.exp(-5.0 * t**2)
     assert smoothness.sparc(speed, 100.0) == pytest.approx(GOLDEN["sparc"], abs=5e-6)
-    assert smoothness.dimensionless_jerk(speed, 100.0) == pytest.approx(
-        GOLDEN["dimensionless_jerk"], abs=5e-6
-    )
-    assert smoothness.log_dimensionless_jerk(speed, 100.0) == pytest.approx(
-        GOLDEN["log_dimensionless_jerk"], abs=5e-6
-    )
+    assert smoothness.dimensionless_jerk(speed, 100.0) == pytest.approx(GOLDEN["dimensionless_jerk"], abs=5e-6)
+    assert smoothness.log_dimensionless_jerk(speed, 100.0) == pytest.approx(GOLDEN["log_dimensionless_jerk"], abs=5e-6)
 
 
 def test_braking_event_is_the_largest_fall_of_the_speed() -> None:
-    speed = np.concatenate(
-        [np.linspace(5, 10, 6), np.linspace(10, 8, 5)[1:], np.full(3, 12.0), np.linspace(12, 4, 9)]
-    )
+    speed = np.concatenate([np.linspace(5, 10, 6), np.linspace(10, 8, 5)[1:], np.full(3, 12.0), np.linspace(12, 4, 9)])
     event = smoothness.braking_event(speed, least_drop_mps=3.0)
     assert event is not None
     np.testing.assert_allclose(event, np.arange(9.0))  # from the last sample at 12 m/s on

@@ -130,9 +130,7 @@ def test_stepped_ttc_agrees_with_naive_stepping() -> None:
             }
             for _ in range(3)
         ]
-        log = make_log(
-            3, speed=float(rng.uniform(1.0, 20.0)), others=others, in_junction=np.ones(3, dtype=np.bool_)
-        )
+        log = make_log(3, speed=float(rng.uniform(1.0, 20.0)), others=others, in_junction=np.ones(3, dtype=np.bool_))
         fast = criticality.stepped_ttc(log)
         tracks = criticality.conflict_tracks(log)
         for row in range(3):

@@ -100,9 +100,7 @@ def test_flicker_needs_two_answers_that_share_time() -> None:
 
 
 def test_failed_requests_are_skipped_not_compared() -> None:
-    plans = np.stack(
-        [straight_plan(0, 0, 0, 10.0), np.full((41, 5), np.nan), straight_plan(10.0, 0, 0, 10.0)]
-    )
+    plans = np.stack([straight_plan(0, 0, 0, 10.0), np.full((41, 5), np.nan), straight_plan(10.0, 0, 0, 10.0)])
     requests = make_requests([0, 500_000, 1_000_000], 100_000, plans, status=[0, RequestStatus.UNPARSABLE, 0])
     log = make_log(11, requests=requests)
     assert flicker.plan_flicker()(log).value == pytest.approx(0.0, abs=1e-12)

@@ -46,9 +46,7 @@ def test_range_refuses_senseless_bounds(bounds: tuple[float, float]) -> None:
         Range(*bounds)
 
 
-@given(
-    low=st.floats(-1e3, 1e3), width=st.floats(0.0, 1e3), fraction=st.floats(0.0, 1.0)
-)
+@given(low=st.floats(-1e3, 1e3), width=st.floats(0.0, 1e3), fraction=st.floats(0.0, 1.0))
 def test_a_sampled_value_lies_in_its_range_and_passes_its_check(low: float, width: float, fraction: float) -> None:
     span = Range(low, low + width)
     value = span.at(fraction)
@@ -211,9 +209,7 @@ BODY = "name: x\nversion: 1\nentries:\n"
         ("nam: x\n" + BODY + "  - {scenario: cut_in, cases: 1}\n", UnknownNameError, "Did you mean 'name'"),
     ],
 )
-def test_a_broken_suite_is_refused_by_name(
-    tmp_path: Path, text: str, error: type[Exception], message: str
-) -> None:
+def test_a_broken_suite_is_refused_by_name(tmp_path: Path, text: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         load_suite(write(tmp_path, text))
 

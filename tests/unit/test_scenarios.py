@@ -218,9 +218,7 @@ def test_strips_cover_the_edge_of_a_curve(shape: str) -> None:
     road = one_way(2, shape)
     lane = ("a", "b", 1)
     quads = road.strip(lane, (100.0, 300.0), (1.0, 3.0))
-    area = sum(
-        0.5 * abs(np.dot(q[:, 0], np.roll(q[:, 1], 1)) - np.dot(q[:, 1], np.roll(q[:, 0], 1))) for q in quads
-    )
+    area = sum(0.5 * abs(np.dot(q[:, 0], np.roll(q[:, 1], 1)) - np.dot(q[:, 1], np.roll(q[:, 0], 1))) for q in quads)
     assert area == pytest.approx(400.0, rel=0.01)
 
 

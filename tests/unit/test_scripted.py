@@ -60,7 +60,7 @@ def test_stop_of_a_reversing_actor_brakes_towards_zero() -> None:
     assert acceleration == 2.0
     after, distance = advance(-0.02, acceleration, DT, True)
     assert after == 0.0
-    assert distance == pytest.approx(-0.02**2 / 4.0)
+    assert distance == pytest.approx(-(0.02**2) / 4.0)
 
 
 def test_accelerate_ends_exactly_at_its_end_speed() -> None:
@@ -88,9 +88,7 @@ def test_speed_is_reached_with_at_most_the_given_rate_and_held() -> None:
     assert travelled == pytest.approx(13.0 * 3.0 + 10.0 * 2.0, abs=1e-6)
 
 
-@given(
-    speed=st.floats(0.0, 40.0), acceleration=st.floats(-9.0, 4.0), dt=st.floats(0.005, 0.1)
-)
+@given(speed=st.floats(0.0, 40.0), acceleration=st.floats(-9.0, 4.0), dt=st.floats(0.005, 0.1))
 @settings(max_examples=200, deadline=None)
 def test_advance_matches_fine_integration(speed: float, acceleration: float, dt: float) -> None:
     after, distance = advance(speed, acceleration, dt, True)

@@ -162,9 +162,7 @@ finite = st.floats(-1.0, 1.0)
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    noise=st.lists(finite, min_size=63, max_size=63), speed=st.floats(0.0, 35.0), planned=st.floats(0.0, 35.0)
-)
+@given(noise=st.lists(finite, min_size=63, max_size=63), speed=st.floats(0.0, 35.0), planned=st.floats(0.0, 35.0))
 def test_limits_always_hold(noise: list[float], speed: float, planned: float) -> None:
     jitter = np.array(noise).reshape(21, 3)
     plan = plan_of("straight", planned)
