@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from simdrive.scenarios.cast import Generator, Span, draw_traffic_shape, on_lane
 from simdrive.scenarios.stage import Stage
@@ -10,8 +11,8 @@ from simdrive.sim.spec import LaneIndex
 from simdrive.sim.state import Shape
 
 _LENGTH_M = 13.0  # room for the longest vehicle
-_BESIDE, _BESIDE_ROOM_M = 0.75, 24.0
-_BESIDE_M = (-11.0, 2.0)  # a little behind is where an ego that brakes and swerves comes to
+_BESIDE = (0.8, 0.7)  # chances of somebody level with the ego, and of somebody close behind that one
+_BESIDE_M, _BESIDE_ROOM_M = (-4.0, 4.0), 18.0
 
 
 def flow(
@@ -40,13 +41,7 @@ def flow(
         level_m: s level with the ego; somebody drives there more often than not, and blocks the way aside.
     """
     if level_m is not None:
-        here = level_m + float(rng.uniform(*_BESIDE_M))
-        blocker = on_lane(
-            rng, "beside", draw_traffic_shape(rng), lane, here, speed_mps, reactive=True, time_wanted_s=0.8
-        )
-        if rng.random() < _BESIDE:
-            stage.add(blocker)
-        keep_free = (*keep_free, (here - _BESIDE_ROOM_M, here + _BESIDE_ROOM_M))
+        keep_free = (*keep_free, _block(stage, rng, lane, level_m, speed_mps))
     s = span[0] + float(rng.uniform(0.0, gap_m[1]))
     while s < span[1]:
         shape, taken = draw_traffic_shape(rng), rng.random() < share
@@ -55,6 +50,21 @@ def flow(
         if taken and not any(low <= s <= high for low, high in keep_free):
             stage.add(look)
         s += _LENGTH_M + gap
+
+
+def _block(stage: Stage, rng: Generator, lane: LaneIndex, level_m: float, speed_mps: float) -> Span:
+    """Perhaps let one or two drive beside the ego, close together; return the stretch of s that they may take."""
+    pair = [
+        on_lane(rng, "beside", Shape.CAR if rng.random() < 0.8 else Shape.VAN, lane, 0.0, speed_mps)
+        for _ in range(2)
+    ]
+    front = level_m + float(rng.uniform(*_BESIDE_M))
+    rear = front - 0.5 * (pair[0].length_m + pair[1].length_m) - float(rng.uniform(2.5, 5.0))
+    draws = rng.random(2)
+    for actor, s, draw, chance in zip(pair, (front, rear), draws, _BESIDE, strict=True):
+        if draw < chance and s > 0.0:
+            stage.add(replace(actor, s_m=s, reactive=True, time_wanted_s=0.1, jam_gap_m=1.5))
+    return rear - _BESIDE_ROOM_M, front + _BESIDE_ROOM_M
 
 
 def tail(stage: Stage, rng: Generator, lane: LaneIndex, s_m: float, speed_mps: float, chance: float = 0.3) -> None:

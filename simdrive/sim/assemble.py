@@ -150,7 +150,9 @@ def _record(size: int) -> Record:
     return record
 
 
-def _ways(specs: Sequence[WorldSpec], places: Places, roads: RoadTables, map_id: Int, shared: Shared) -> Ways:
+def _ways(
+    specs: Sequence[WorldSpec], places: Places, roads: RoadTables, map_id: Int, shared: Shared
+) -> tuple[Ways, Widths]:
     routes = [_named(number, _route, spec) for number, spec in enumerate(specs)]
     counts = np.array([len(route) for route in routes], np.int64)
     longest = int(counts.max())
