@@ -21,6 +21,7 @@ from simdrive.sim.worlds import Worlds
 from simdrive.types import FRAME_PERIOD_US, Bool, Charge, Float, Long, ObservationBatch, PlanBatch, Wants
 
 PLAN_S = 5.0
+KEEP_US = 2_000_000  # a manoeuvre under way is chosen anew after this time
 
 
 def _mild_first() -> tuple[Manoeuvre, ...]:
@@ -89,7 +90,7 @@ class Oracle:
         left = []
         for row in rows:
             known = self._committed.get(int(slots[row]))
-            if known is None:
+            if known is None or worlds.t_us[row] - known[1] > KEEP_US:
                 left.append(row)
                 continue
             shifted = _renewed(known[0], int(worlds.t_us[row]) - known[1])
