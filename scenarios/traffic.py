@@ -55,8 +55,7 @@ def flow(
 def _block(stage: Stage, rng: Generator, lane: LaneIndex, level_m: float, speed_mps: float) -> Span:
     """Perhaps let one or two drive beside the ego, close together; return the stretch of s that they may take."""
     pair = [
-        on_lane(rng, "beside", Shape.CAR if rng.random() < 0.8 else Shape.VAN, lane, 0.0, speed_mps)
-        for _ in range(2)
+        on_lane(rng, "beside", Shape.CAR if rng.random() < 0.8 else Shape.VAN, lane, 0.0, speed_mps) for _ in range(2)
     ]
     front = level_m + float(rng.uniform(*_BESIDE_M))
     rear = front - 0.5 * (pair[0].length_m + pair[1].length_m) - float(rng.uniform(2.5, 5.0))
