@@ -24,7 +24,7 @@ from simdrive.agents.scene import (
     X,
     Y,
 )
-from simdrive.jit import jit_inner
+from simdrive.jit import jit, jit_inner
 from simdrive.sim.plans import fold, route_pose, shift_length, shift_offset, write_point
 from simdrive.sim.route import project
 
@@ -75,7 +75,7 @@ def beside_route(route, count, actor):  # type: ignore[no-untyped-def]
     return s, r, turn, half, 0.5 * (actor[LENGTH] * sin + actor[WIDTH] * cos)
 
 
-@jit_inner
+@jit
 def idm_acceleration(speed, free_mps, gap_m, leader_mps, driver):  # type: ignore[no-untyped-def]
     """Return the IDM acceleration (exponent 4), m/s2; the gap of a free road is FREE_M.
 

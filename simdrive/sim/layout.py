@@ -152,7 +152,7 @@ def _write_paths(
     if places.traits.behaviour[w, v] != Behaviour.SCRIPTED:
         if v > 0 and actor.route:
             places.routes.entries[w, v] = count
-            places.routes.road[w, v, :count] = spec.road.tables.lane_road[rows]
+            places.routes.road[w, v, :count] = roads.lane_road[first_lane + rows]
             places.routes.lane_id[w, v, :count] = spec.road.tables.lane_id[rows]
         return
     places.path_count[w, v] = count
