@@ -23,11 +23,12 @@ from simdrive.agents.predict import (
     SPEED,
     STEP_S,
     STEPS,
+    UNTIL,
     R,
     S,
 )
 from simdrive.agents.scene import E_ACCELERATION, E_LENGTH, E_R, E_S, E_SLOPE, E_SPEED, E_WIDTH
-from simdrive.jit import jit_inner
+from simdrive.jit import jit
 from simdrive.sim.plans import shift_offset
 
 # columns of a rolled candidate
@@ -40,7 +41,7 @@ WALL_M = 1.5  # gap kept to the edge of a crossing path
 SUBSTEPS = 2
 
 
-@jit_inner
+@jit
 def meetings(ego, bend, r1, length, ghosts, facts, used):  # type: ignore[no-untyped-def]
     """Note in ``facts`` when and where each ghost is in the path of a car that shifts to ``r1``; M_IN -1 = never."""
     low_r = min(ego[E_R], r1) - 0.5 * ego[E_WIDTH] - CORRIDOR_M - 0.5
@@ -70,7 +71,7 @@ def meetings(ego, bend, r1, length, ghosts, facts, used):  # type: ignore[no-unt
             fact[M_TO] = max(fact[M_TO], track[S] + track[HALF])
 
 
-@jit_inner
+@jit
 def _demand(s, v, k, until_s, ego, driver, tracks, fact):  # type: ignore[no-untyped-def]
     """Return what one ghost in the path demands at step ``k`` (IDM acceleration, m/s2), FREE_M if nothing.
 
@@ -79,6 +80,8 @@ def _demand(s, v, k, until_s, ego, driver, tracks, fact):  # type: ignore[no-unt
     """
     if fact[M_IN] < 0.0 or k > fact[M_OUT] + 1.0 or fact[LIKELY] < 0.45:
         return FREE_M
+    if k >= fact[UNTIL]:
+        return FREE_M  # it follows: where it would have driven through the ego it will not be
     if k < fact[M_IN] and fact[M_IN] * STEP_S > until_s:
         return FREE_M
     track, front = tracks[k], s + 0.5 * ego[E_LENGTH]
@@ -105,7 +108,7 @@ def _demand(s, v, k, until_s, ego, driver, tracks, fact):  # type: ignore[no-unt
     return max(wish, -max(1.0 + 1.35 * need, 2.0))
 
 
-@jit_inner
+@jit
 def roll(  # type: ignore[no-untyped-def]
     route, count, bends, ego, bend, r1, length, mode, value, until_s, jerk_mps3, driver, ghosts, facts, used, out
 ):
@@ -142,7 +145,7 @@ def roll(  # type: ignore[no-untyped-def]
             a = 0.0
 
 
-@jit_inner
+@jit
 def widest(route, count, bound, s_from, s_to):  # type: ignore[no-untyped-def]
     """Return the least value of ``bound`` [R] over the route between two places."""
     least = 1e9
@@ -152,7 +155,7 @@ def widest(route, count, bound, s_from, s_to):  # type: ignore[no-untyped-def]
     return least
 
 
-@jit_inner
+@jit
 def sharpest(route, count, s_from, s_to):  # type: ignore[no-untyped-def]
     """Return the largest absolute curvature of the route between two places, 1/m."""
     most = 0.0

@@ -25,7 +25,7 @@ from simdrive.agents.judge import CONTACT, judge
 from simdrive.agents.lanemap import WIDTH as LANE_WIDTH
 from simdrive.agents.predict import FACTS, GHOSTS, LIKELY, M_IN, STEP_S, STEPS, TRACK, predict
 from simdrive.agents.scene import E_CURVATURE, E_FREE, E_R, E_S, E_SLOPE, E_SPEED, E_TIME, E_WIDTH, LANE
-from simdrive.jit import jit, jit_inner
+from simdrive.jit import jit
 from simdrive.sim.plans import route_pose, shift_length, write_point
 
 PLAN_ROWS = 26  # 5 s in steps of STEP_S
@@ -49,7 +49,7 @@ ACCELERATIONS = (-8.0, -5.5, -3.0, -1.5, 0.0, 2.5)
 SHIFTS = (-0.5, 0.5, -1.0, 1.0, -1.8, 1.8)
 
 
-@jit_inner
+@jit
 def _comes_in(facts, used, from_s, to_s):  # type: ignore[no-untyped-def]
     """Tell whether anybody comes into the path between two times."""
     for g in range(used):
@@ -58,7 +58,7 @@ def _comes_in(facts, used, from_s, to_s):  # type: ignore[no-untyped-def]
     return False
 
 
-@jit_inner
+@jit
 def _speeds(  # type: ignore[no-untyped-def]
     route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, planned_mps,
     bend, go_on_m, r1, hard, extra, best, candidate, kept, active,
@@ -101,7 +101,7 @@ def _speeds(  # type: ignore[no-untyped-def]
     return best, length
 
 
-@jit_inner
+@jit
 def _price(rooms, shift, half, lane_width, previous):  # type: ignore[no-untyped-def]
     """Return what going to offset ``shift`` costs as such."""
     price = SMALL_SHIFT * abs(shift)
@@ -113,7 +113,7 @@ def _price(rooms, shift, half, lane_width, previous):  # type: ignore[no-untyped
     return 0.5 * price - STAY if abs(shift - previous) < 0.3 else price
 
 
-@jit_inner
+@jit
 def _shift(number, lane_width, previous):  # type: ignore[no-untyped-def]
     """Return the offset of trial ``number``: the lane centre, the previous choice, lanes beside, small shifts."""
     if number == 0:
@@ -125,7 +125,7 @@ def _shift(number, lane_width, previous):  # type: ignore[no-untyped-def]
     return SHIFTS[number - 4]
 
 
-@jit_inner
+@jit
 def choose(  # type: ignore[no-untyped-def]
     route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, planned_mps,
     lane_width, previous, previous_end, bend, candidate, kept, active, rooms,

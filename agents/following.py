@@ -24,7 +24,7 @@ from simdrive.agents.scene import (
     X,
     Y,
 )
-from simdrive.jit import jit, jit_inner
+from simdrive.jit import jit
 from simdrive.sim.plans import fold, route_pose, shift_length, shift_offset, write_point
 from simdrive.sim.route import project
 
@@ -32,7 +32,7 @@ TICK_S = 0.05
 FREE_M = 1e9  # gap on a free road
 
 
-@jit_inner
+@jit
 def valid_points(route):  # type: ignore[no-untyped-def]
     """Return how many rows of a padded route are distinct points, at least 2."""
     count = route.shape[0]
@@ -41,7 +41,7 @@ def valid_points(route):  # type: ignore[no-untyped-def]
     return count
 
 
-@jit_inner
+@jit
 def bend_speeds(route, count, free_mps, lateral_mps2, braking_mps2, out):  # type: ignore[no-untyped-def]
     """Write ``out[:count]``: how fast one may be at each route point and still brake in time for later bends."""
     for i in range(count):
@@ -52,7 +52,7 @@ def bend_speeds(route, count, free_mps, lateral_mps2, braking_mps2, out):  # typ
         out[i] = min(out[i], math.sqrt(out[i + 1] * out[i + 1] + 2.0 * braking_mps2 * step))
 
 
-@jit_inner
+@jit
 def speed_at(route, count, speeds, s, row):  # type: ignore[no-untyped-def]
     """Return (allowed speed at ``s``, row at or before it), walking forwards from ``row``."""
     while row < count - 2 and route[row + 1, 3] <= s:
@@ -64,7 +64,7 @@ def speed_at(route, count, speeds, s, row):  # type: ignore[no-untyped-def]
     return speeds[row] + u * (speeds[row + 1] - speeds[row]), row
 
 
-@jit_inner
+@jit
 def beside_route(route, count, actor):  # type: ignore[no-untyped-def]
     """Return (s, r, turn against the route, half extent along, half extent across) of an actor's box."""
     s, r, _near = project(route, count, actor[X], actor[Y], -1)
@@ -92,7 +92,7 @@ def idm_acceleration(speed, free_mps, gap_m, leader_mps, driver):  # type: ignor
     return max(wish, -driver[4])
 
 
-@jit_inner
+@jit
 def leader(route, count, ego, margin_m, actors):  # type: ignore[no-untyped-def]
     """Return (bumper gap, speed along the route) of the nearest visible actor in the ego's corridor.
 
@@ -114,7 +114,7 @@ def leader(route, count, ego, margin_m, actors):  # type: ignore[no-untyped-def]
     return gap, along
 
 
-@jit_inner
+@jit
 def write_idm(route, count, ego, bends, gap_m, leader_mps, driver, times, plan):  # type: ignore[no-untyped-def]
     """Write the plan ``[P, 5]`` of an IDM driver behind a leader that keeps its speed, returning to the route."""
     length = shift_length(ego[E_R], ego[E_SLOPE], 0.0, ego[E_SPEED], 1.0)

@@ -34,7 +34,7 @@ from simdrive.agents.predict import (
 )
 from simdrive.agents.scene import E_ACCELERATION, E_LENGTH, E_WIDTH
 from simdrive.geometry import boxes_overlap
-from simdrive.jit import jit_inner
+from simdrive.jit import jit
 from simdrive.sim.plans import route_pose
 
 CONTACT, OFF_ROAD = 3000.0, 1500.0
@@ -49,7 +49,7 @@ BLUR_MPS = 0.25  # how fast predictions lose accuracy along the ego's path
 FALLBACK_S = 0.6  # how long a candidate is driven before an unlikely event must be answered by a full brake
 
 
-@jit_inner
+@jit
 def contact(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore[no-untyped-def]
     """Return 2 for contact within the hard margins, else how close paths that cross come in time (0 .. 1).
 
@@ -73,7 +73,7 @@ def contact(candidate, k, x, y, heading, ego, track, fact, slack):  # type: igno
     return 0.0
 
 
-@jit_inner
+@jit
 def _pair(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore[no-untyped-def]
     """Return (hit, cost of closeness per second) of the ego and one ghost at step ``k``."""
     v, speed = candidate[k, C_SPEED], track[SPEED]
@@ -116,7 +116,7 @@ def _pair(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore
     return False, cost
 
 
-@jit_inner
+@jit
 def _road(bounds, row, r, slope, ego):  # type: ignore[no-untyped-def]
     """Return the cost per second of being near or over the edge of the carriageway, or on oncoming lanes.
 
@@ -131,7 +131,7 @@ def _road(bounds, row, r, slope, ego):  # type: ignore[no-untyped-def]
     return cost + 2.0 * max(over + 0.15, 0.0)
 
 
-@jit_inner
+@jit
 def _near(candidate, ego, facts, used, active):  # type: ignore[no-untyped-def]
     """List the ghosts that a candidate comes near to at any time; return their number."""
     low, high = 1e9, -1e9
@@ -150,7 +150,7 @@ def _near(candidate, ego, facts, used, active):  # type: ignore[no-untyped-def]
     return found
 
 
-@jit_inner
+@jit
 def judge(  # type: ignore[no-untyped-def]
     route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, planned_mps, best, active
 ):
@@ -217,7 +217,7 @@ def judge(  # type: ignore[no-untyped-def]
     return cost
 
 
-@jit_inner
+@jit
 def fallback(candidate, ego, tracks):  # type: ignore[no-untyped-def]
     """Return the cost of an unlikely hypothesis: contact although a full brake answers it after FALLBACK_S."""
     first = round(FALLBACK_S / STEP_S)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simdrive.jit import jit_inner
+from simdrive.jit import jit
 from simdrive.sim.lanes import STRAIGHT, lane_heading, lane_position
 from simdrive.sim.plans import fold
 from simdrive.sim.state import RoadTables
@@ -80,7 +80,7 @@ def _ways_on(roads: RoadTables, row: int, road: int) -> list[int]:
     return ways
 
 
-@jit_inner
+@jit
 def place(lanes, poses, lane, s, r):  # type: ignore[no-untyped-def]
     """Return (x, y, heading) at lane coordinates; beyond its ends a lane goes straight on."""
     first, pieces, step = int(lanes[lane, FIRST]), int(lanes[lane, COUNT]) - 1, lanes[lane, STEP]
@@ -94,7 +94,7 @@ def place(lanes, poses, lane, s, r):  # type: ignore[no-untyped-def]
     return x + past * cos - r * sin, y + past * sin + r * cos, heading
 
 
-@jit_inner
+@jit
 def locate_on(lanes, poses, lane, x, y):  # type: ignore[no-untyped-def]
     """Return (s, r, heading of the lane) of a world point."""
     first, pieces, step = int(lanes[lane, FIRST]), int(lanes[lane, COUNT]) - 1, lanes[lane, STEP]
@@ -118,7 +118,7 @@ def locate_on(lanes, poses, lane, x, y):  # type: ignore[no-untyped-def]
     return best_s, best_r, heading
 
 
-@jit_inner
+@jit
 def next_lane(lanes, poses, following, lane, indicator, rank):  # type: ignore[no-untyped-def]
     """Return the lane that carries on, -1 if none; rank 0 is the likeliest way, 1 the next likely one.
 

@@ -34,7 +34,7 @@ from simdrive.agents.scene import SPEED as A_SPEED
 from simdrive.agents.scene import WIDTH as A_WIDTH
 from simdrive.agents.scene import X as A_X
 from simdrive.agents.scene import Y as A_Y
-from simdrive.jit import jit_inner
+from simdrive.jit import jit
 from simdrive.sim.plans import fold, route_pose
 from simdrive.sim.route import project
 from simdrive.sim.state import Shape
@@ -64,7 +64,7 @@ REAR_REACTS_S = 3.0  # after that a faster car behind has adapted its speed
 NEAR_M = 8.0  # ghosts that stay farther than this from the route do not matter
 
 
-@jit_inner
+@jit
 def _travelled(speed, acceleration, t):  # type: ignore[no-untyped-def]
     """Return (distance, speed) after t: braking goes on to standstill, driving on for GAIN_S only."""
     if acceleration < 0.0:
@@ -75,7 +75,7 @@ def _travelled(speed, acceleration, t):  # type: ignore[no-untyped-def]
     return u * (speed + 0.5 * acceleration * u) + (t - u) * reached, reached
 
 
-@jit_inner
+@jit
 def follow_lane(  # type: ignore[no-untyped-def]
     lanes, poses, following, lane, s, r, lateral_mps, goal_r, start_s, speed, acceleration, indicator, rank, track
 ):
@@ -108,7 +108,7 @@ def follow_lane(  # type: ignore[no-untyped-def]
     return branched
 
 
-@jit_inner
+@jit
 def go_on(x, y, heading, speed, lateral, acceleration, yaw_rate, delay_s, track):  # type: ignore[no-untyped-def]
     """Write the track of a free mover: its velocity, turning on for 1.5 s at most; it sets off after ``delay_s``."""
     for k in range(STEPS):
@@ -131,7 +131,7 @@ def go_on(x, y, heading, speed, lateral, acceleration, yaw_rate, delay_s, track)
         track[k, HEADING], track[k, SPEED] = h, v
 
 
-@jit_inner
+@jit
 def locate(route, count, length, width, track):  # type: ignore[no-untyped-def]
     """Fill in the columns of a track that are taken beside the ego's route."""
     row = -1
@@ -152,7 +152,7 @@ def locate(route, count, length, width, track):  # type: ignore[no-untyped-def]
         track[k, ALONG] = track[k, SPEED] * cos
 
 
-@jit_inner
+@jit
 def _keep(route, count, ego, ghosts, facts, used, actor, likely, length, width, kind):  # type: ignore[no-untyped-def]
     """Take up ghost number ``used`` if it comes near the route ahead; return the number of ghosts."""
     track, fact = ghosts[used], facts[used]
@@ -179,7 +179,7 @@ def _keep(route, count, ego, ghosts, facts, used, actor, likely, length, width, 
     return used if beside or behind or ahead else used + 1
 
 
-@jit_inner
+@jit
 def _faces_route(route, count, actor):  # type: ignore[no-untyped-def]
     """Tell whether somebody who stands within 6 m of the route looks towards it."""
     _, r, turn, _, side = beside_route(route, count, actor)
@@ -187,7 +187,7 @@ def _faces_route(route, count, actor):  # type: ignore[no-untyped-def]
     return towards > 0.5 and abs(r) - side < 6.0
 
 
-@jit_inner
+@jit
 def _sideways_goal(lanes, lane, r, sideways):  # type: ignore[no-untyped-def]
     """Return the offset that a sideways motion leads to: the next lane (or as far off the road), or its centre."""
     side = 1 if sideways > 0.0 else -1
@@ -196,7 +196,7 @@ def _sideways_goal(lanes, lane, r, sideways):  # type: ignore[no-untyped-def]
     return side * lanes[lane, LANE_WIDTH]
 
 
-@jit_inner
+@jit
 def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts):  # type: ignore[no-untyped-def]
     """Write hypotheses about all visible actors that could matter within the horizon; return their number.
 

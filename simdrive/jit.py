@@ -82,6 +82,8 @@ def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     if not _CACHED_ELSEWHERE:
         # numba reads the folder when a function is decorated.
         setattr(numba.config, "CACHE_DIR", str(_cache_root() / "kernels" / sources_hash(function.__module__)))  # noqa: B010
+    # Nobody passes kernels to C as callbacks: without that entry there is less to compile.
+    options["no_cfunc_wrapper"] = True
     compiled: Any = numba.njit(cache=True, fastmath=False, error_model="numpy", **options)(function)
     return cast(Callable[P, R], compiled)
 
@@ -96,16 +98,6 @@ def jit_inline(function: Callable[P, R]) -> Callable[P, R]:
     return _compiled(function, forceinline=True)
 
 
-def jit_inner(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile like ``jit`` for callers that are compiled themselves: no way in from Python, so far less to compile."""
-    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
-def jit_inner_inline(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile like ``jit_inline`` for callers that are compiled themselves."""
-    return _compiled(function, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
 def jit_bare(function: Callable[P, R]) -> Callable[P, R]:
     """Compile like ``jit`` without reference counts: for kernels that neither allocate nor return arrays.
 
@@ -114,11 +106,6 @@ def jit_bare(function: Callable[P, R]) -> Callable[P, R]:
     return _compiled(function, _nrt=False)
 
 
-def jit_bare_inner(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile like ``jit_bare`` for callers that are compiled themselves."""
-    return _compiled(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
 def jit_bare_inline(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile like ``jit_bare_inner``, and paste the body into every caller."""
-    return _compiled(function, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    """Compile like ``jit_bare``, and paste the body into every caller."""
+    return _compiled(function, _nrt=False, forceinline=True)

@@ -24,7 +24,7 @@ def evaluate(
     """Drive a suite with several agents under a grid of latency settings and summarise it.
 
     Options (key=value, defaults in configs/eval.yaml): suite, agents, latency (constant, lognormal, trace) with its
-    fields, mode, waiting, aeb_monitor, out, workers, batch, scenarios, cases, record, metrics. A list where one value
+    fields, mode, waiting, aeb_monitor, out, workers, batch, scenarios, cases, seed, record, metrics. A list where one value
     is expected is an axis of the grid: 'latency.delay_ms=[0,200,400]'. The same command continues an interrupted run.
     """
     config = compose_config("eval", words or [])
@@ -58,7 +58,7 @@ def build_request(config: dict[str, Any], latency_name: str) -> Any:
     from simdrive.metrics.evaluate import load_metrics
     from simdrive.scenarios.sampling import load_suite, suite_cases
 
-    suite = narrowed(load_suite(str(config["suite"])), config["scenarios"], config["cases"])
+    suite = narrowed(load_suite(str(config["suite"])), config["scenarios"], config["cases"], config["seed"])
     names = config["agents"] if isinstance(config["agents"], list) else [config["agents"]]
     metrics = tuple(str(name) for name in config["metrics"] or ())
     load_metrics(metrics)
@@ -77,8 +77,8 @@ def build_request(config: dict[str, Any], latency_name: str) -> Any:
     )
 
 
-def narrowed(suite: Any, scenarios: Any, cases: Any) -> Any:
-    """Restrict a suite to some scenarios or another number of cases per scenario."""
+def narrowed(suite: Any, scenarios: Any, cases: Any, seed: Any = None) -> Any:
+    """Restrict a suite to some scenarios, or draw another number of cases per scenario or other cases."""
     from dataclasses import replace
 
     entries = suite.entries
@@ -93,7 +93,9 @@ def narrowed(suite: Any, scenarios: Any, cases: Any) -> Any:
         if not isinstance(cases, int) or cases < 1:
             raise ParameterError(f"cases must be a whole number of at least 1, got {cases!r}")
         entries = tuple(replace(entry, cases=cases) for entry in entries)
-    return replace(suite, entries=entries)
+    if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
+        raise ParameterError(f"seed must be a whole number from 0 to 2^63 - 1, got {seed!r}")
+    return replace(suite, entries=entries, seed=suite.seed if seed is None else seed)
 
 
 def default_out(request: Any) -> Path:

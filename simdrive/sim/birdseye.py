@@ -239,11 +239,12 @@ def _draw_line(canvas: _Canvas, line: Line) -> None:
     points = points[np.all(np.isfinite(points), axis=1)]
     if line.closed and len(points):
         points = np.concatenate([points, points[:1]])
+    thinnest_m = canvas.spec.metres_per_pixel  # thinner lines fade into what they cross
     for start, end in zip(points[:-1], points[1:], strict=True):
         step = end - start
         length = float(np.hypot(*step))
         if length > 1e-9:
-            along = step / length * 0.5 * line.width_m
+            along = step / length * 0.5 * max(line.width_m, thinnest_m)
             across = np.array([-along[1], along[0]])
             # Ends reach half a width further, so that bends have no notches.
             canvas.add(

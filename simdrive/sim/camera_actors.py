@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit_bare_inline, jit_bare_inner
+from simdrive.jit import jit_bare, jit_bare_inline
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_light import (
     AIR,
@@ -58,7 +58,7 @@ _BUILDING_WITH_WINDOWS_M = 4.5
 _BUILDING = li._BUILDING
 
 
-@jit_bare_inner
+@jit_bare
 def draw_actors(
     actors: Float,
     foot: Float,
@@ -195,7 +195,7 @@ def _middle(geo: Float) -> int:
     return QUAD
 
 
-@jit_bare_inner
+@jit_bare
 def _disc(geo: Float, face: int, across: float, up: float, across_radius: float, up_radius: float) -> int:
     """Write an octagon in fractions of an upright face; returns its number of corners."""
     a, b, d = _FACES[face, 0], _FACES[face, 1], _FACES[face, 3]
@@ -281,7 +281,7 @@ def _lamp(
     return state, red, green, blue
 
 
-@jit_bare_inner
+@jit_bare
 def _grow(draw: Float, cursor: Long, pixels: float) -> None:
     """Enlarge the last polygon about its centre: a lit lamp outshines its glass and stays at least a pixel.
 

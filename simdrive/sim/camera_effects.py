@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit_bare_inline, jit_bare_inner
+from simdrive.jit import jit_bare, jit_bare_inline
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_light import EYE_INSIDE, SUN_X, SUN_Y, SUN_Z
 from simdrive.sim.camera_tunnel import TUNNEL_HEIGHT_M
@@ -28,7 +28,7 @@ _FAINTEST_VEIL = 0.02
 _INSIDE_SHARE = 0.45
 
 
-@jit_bare_inner
+@jit_bare
 def apply_effects(
     picture: Picture, ids: Ids, inside_ids: Long, light: Float, frame: Float, t_us: int, camera: int, fade: Float
 ) -> None:
@@ -50,7 +50,7 @@ def apply_effects(
         _rain(picture, light[li.RAIN], t_us, camera)
 
 
-@jit_bare_inner
+@jit_bare
 def _exit_glare(
     picture: Picture, ids: Ids, inside_ids: Long, light: Float, frame: Float, side: int, fade: Float
 ) -> None:
@@ -85,7 +85,7 @@ def _exit_glare(
             _blend(picture, y, x, 255.0, 252.0, 244.0, share)
 
 
-@jit_bare_inner
+@jit_bare
 def _sun_glare(picture: Picture, light: Float, frame: Float, fade: Float) -> None:
     """Draw a low sun: a core that washes everything out and a wide veil."""
     far = 1000.0
@@ -114,7 +114,7 @@ def _sun_glare(picture: Picture, light: Float, frame: Float, fade: Float) -> Non
         _add_light(picture, strength * (1.0 if ring == 0 else 0.72), 255.0, 244.0, 214.0, fade)
 
 
-@jit_bare_inner
+@jit_bare
 def _fade(begin: float, end: float, spread: float, fade: Float) -> None:
     """Write 1 between two pixels and a Gaussian outside; products of two such rows fade round."""
     for place in range(fade.shape[0]):
@@ -122,7 +122,7 @@ def _fade(begin: float, end: float, spread: float, fade: Float) -> None:
         fade[place] = math.exp(-0.5 * outside * outside)
 
 
-@jit_bare_inner
+@jit_bare
 def _add_light(picture: Picture, strength: float, red: float, green: float, blue: float, fade: Float) -> None:
     """Blend the picture towards a colour by ``strength`` times the two fades."""
     for y in range(picture.shape[0]):
@@ -149,7 +149,7 @@ def _hash(state: int) -> int:
     return z ^ (z >> np.uint64(31))
 
 
-@jit_bare_inner
+@jit_bare
 def _rain(picture: Picture, rain: float, t_us: int, camera: int) -> None:
     """Draw falling streaks; time stamp and camera decide where."""
     height, width = picture.shape[0], picture.shape[1]

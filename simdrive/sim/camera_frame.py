@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit_bare, jit_bare_inline, jit_bare_inner
+from simdrive.jit import jit_bare, jit_bare_inline
 from simdrive.sim import camera_actors as ca
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_actors import draw_actors
@@ -178,7 +178,7 @@ def build_draw_list(
         begin = end
 
 
-@jit_bare_inner
+@jit_bare
 def _collect(state: StateArrays, row: int, work: Scratch) -> int:
     """Place footprints and appearance of the actors in view; returns how many there are."""
     frame, light = work.frame, state.light[row]
@@ -240,7 +240,7 @@ def _nearest(
     return x + along * cos - across * sin, y + along * sin + across * cos
 
 
-@jit_bare_inner
+@jit_bare
 def fill_frame(work: Scratch) -> None:
     """Rasterise the draw list into ``work.ids``."""
     horizon = horizon_row(work.frame, work.ids.shape[0])

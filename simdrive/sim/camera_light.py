@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit_bare_inline, jit_bare_inner
+from simdrive.jit import jit_bare, jit_bare_inline
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_view import (
     CENTRE_Y,
@@ -51,7 +51,7 @@ FRAME_COLUMNS = VIEW_COLUMNS + 27
 BEAM_FADE_M = 75.0
 
 
-@jit_bare_inner
+@jit_bare
 def prepare_shade(light: Float, frame: Float) -> None:
     """Fill the shading constants of one frame from the light row and the camera's place."""
     day, cloud = light[li.DAYLIGHT], light[li.CLOUD]
@@ -111,14 +111,14 @@ def row_distance_m(frame: Float, y: float) -> float:
     return frame[EYE_Z] / fall * (frame[COS_PITCH] + rise * frame[SIN_PITCH])
 
 
-@jit_bare_inner
+@jit_bare
 def horizon_row(frame: Float, height: int) -> int:
     """Return the first picture row whose centre shows ground."""
     level = frame[CENTRE_Y] - frame[FOCAL] * frame[SIN_PITCH] / frame[COS_PITCH]
     return min(max(int(math.ceil(level - 0.5)), 0), height)
 
 
-@jit_bare_inner
+@jit_bare
 def ground_table(frame: Float, light: Float, height: int, colours: Float, table: Words) -> None:
     """Write the table entries of sky and ground for all rows, materials and zones."""
     shift = row_shift(height)

@@ -14,7 +14,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit_bare_inline, jit_bare_inner
+from simdrive.jit import jit_bare, jit_bare_inline
 from simdrive.sim.camera_view import COS, EYE_X, EYE_Y, NEAR_M, SIN
 from simdrive.sim.state import Float, Int
 
@@ -74,7 +74,7 @@ def _entry(foot: Float, row: int, slope: float) -> float:
     return near if near <= far and far > 0.0 else math.inf
 
 
-@jit_bare_inner
+@jit_bare
 def paint_order(foot: Float, count: int, order: Int, waits: Int, before: npt.NDArray[np.bool_]) -> None:
     """Write into ``order`` the footprint rows [0, count) from back to front.
 

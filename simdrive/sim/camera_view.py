@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from simdrive.errors import ParameterError
-from simdrive.jit import jit_bare_inline, jit_bare_inner
+from simdrive.jit import jit_bare, jit_bare_inline
 from simdrive.sim.raster import CODE, MAX_CORNERS, SIZE
 from simdrive.sim.state import Float
 from simdrive.types import CameraSpec, Long
@@ -128,13 +128,13 @@ def emit(draw: Float, cursor: Long, frame: Float, geo: Float, corners: int, code
     return shown
 
 
-@jit_bare_inner
+@jit_bare
 def append(draw: Float, cursor: Long, frame: Float, geo: Float, corners: int, code: int) -> bool:
     """``emit`` as a call, for what a frame has few of."""
     return emit(draw, cursor, frame, geo, corners, code)
 
 
-@jit_bare_inner
+@jit_bare
 def _clip(draw: Float, place: int, geo: Float, corners: int, focal: float, centre_x: float, centre_y: float) -> int:
     """Project the part of a polygon beyond the near plane; returns its number of corners."""
     size = 0

@@ -179,8 +179,8 @@ def _check(body: Any, road: Road, is_object: bool) -> None:
         known = _known(tuple(_BEHAVIOURS))
         raise UnsupportedError(f"{kind.__qualname__} on the road is not supported; {known}")
     if is_object != (kind in (Obstacle, Landmark)):
-        place = "objects" if is_object else "vehicles"
-        raise UnsupportedError(f"{kind.__qualname__} in Road.{place} is not supported; use the other list")
+        here, there = ("objects", "vehicles") if is_object else ("vehicles", "objects")
+        raise UnsupportedError(f"{kind.__qualname__} in Road.{here} is not supported: it belongs in Road.{there}")
     reference: type | None = None
     names: tuple[str, ...] = ()
     if isinstance(body, ControlledVehicle):
@@ -251,8 +251,19 @@ def _extras(crowds: Sequence[Sequence[Any]], shape: tuple[int, int]) -> Extras:
             extras.yield_timer[b, i] = getattr(body, "yield_timer", 0)
             extras.steering_held[b, i] = getattr(body, "prediction_type", "") == "constant_steering"
             if isinstance(body, LinearVehicle):
-                extras.linear[b, i] = [*body.ACCELERATION_PARAMETERS, *body.STEERING_PARAMETERS]
+                extras.linear[b, i] = _linear_parameters(body)
     return extras
+
+
+def _linear_parameters(body: LinearVehicle) -> list[float]:
+    """Return the five gains of a linear driver; the kernels hold three for the acceleration, two for the steering."""
+    for name, count in (("ACCELERATION_PARAMETERS", 3), ("STEERING_PARAMETERS", 2)):
+        found = np.shape(getattr(body, name))
+        if found != (count,):
+            raise UnsupportedError(
+                f"{type(body).__qualname__}.{name} must hold {count} numbers, got an array of shape {found}"
+            )
+    return [*body.ACCELERATION_PARAMETERS, *body.STEERING_PARAMETERS]
 
 
 def _routes(

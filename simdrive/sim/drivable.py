@@ -1,8 +1,7 @@
 """How far a point or a box lies outside the drivable area: the off-road rule needs it at every physics tick.
 
 The drivable area of a map is the union of its lanes (cut at their ends) and of extra polygons such as junction
-areas. Distances to lanes are taken in lane coordinates: exact beside a lane and behind its end, and on the curved
-side of the end of a circular lane off by the sagitta of that distance (below 1 mm at 0.3 m and a radius of 20 m).
+areas. Distances to straight and circular lanes are exact; those to sine and point lanes are taken in lane coordinates.
 
 nuPlan calls a car off-road when a corner lies more than 0.3 m outside (nuplan-devkit, ``drivable_area_compliance``).
 """
@@ -45,12 +44,23 @@ def lane_outside_m(roads: RoadTables, lane: int, x: float, y: float, best: float
         if side >= best:
             return side  # the arc tangent is the costly part
         s = circular_longitudinal(roads, lane, x, y)
+        end = max(s - roads.lane_length[lane], -s, 0.0)
+        if end > 0.0:
+            side, end = _beyond_arc(roads.lane_geometry, lane, x, y, end, 0.5 * roads.lane_width[lane])
     else:
         s, r = lane_local(roads, lane, x, y)
         side = abs(r) - 0.5 * lane_width(roads, lane, s)
+        end = max(s - roads.lane_length[lane], -s, 0.0)
     side = max(side, 0.0)
-    end = max(s - roads.lane_length[lane], -s, 0.0)
     return math.sqrt(side * side + end * end)
+
+
+@jit_inline
+def _beyond_arc(geometry: Float, lane: int, x: float, y: float, end_m: float, half_width: float) -> tuple[float, float]:
+    """Return how far a point ``end_m`` of arc beyond a circular lane lies beside its end line and off that line, m."""
+    radius, angle = geometry[lane, 2], end_m / geometry[lane, 2]
+    from_centre = math.hypot(x - geometry[lane, 0], y - geometry[lane, 1])
+    return abs(from_centre * math.cos(angle) - radius) - half_width, from_centre * math.sin(angle)
 
 
 @jit

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit, jit_inner
+from simdrive.jit import jit
 from simdrive.sim.kernel_frame import (
     ACCELERATION,
     CRASHED,
@@ -84,7 +84,7 @@ def closing_speed(ego: Float, subject: Float) -> float:
     return ego[SPEED] - subject[SPEED] * math.cos(turn) + subject[LATERAL_SPEED] * math.sin(turn)
 
 
-@jit_inner
+@jit
 def _holds(
     lanes: Float, points: Float, fused: bool, route: Float, route_count: int, route_s: float, time_s: float,
     numbers: Float, whole: Whole, motion: Float, trigger: int, threshold: float, v: int, index: int,
@@ -115,7 +115,7 @@ def _holds(
     return distance >= threshold, index
 
 
-@jit_inner
+@jit
 def fire_events(
     lanes: Float, points: Float, fused: bool, route: Float, route_count: int, route_s: float, time_s: float,
     numbers: Float, whole: Whole, event_numbers: Float, event_codes: Whole, event_times: Float, nearest: Whole,
@@ -169,7 +169,7 @@ def fire_events(
     return changed
 
 
-@jit_inner
+@jit
 def _take_over(
     lanes: Float, points: Float, fused: bool, me: Float, codes: Whole, go: Float, charge: Whole, indicator: Small,
     event: Whole, magnitude: float, row: int,
@@ -222,7 +222,7 @@ def lane_shift(lanes: Float, points: Float, fused: bool, path_lane: int, x: floa
     return places * lanes[lane, LANE_WIDTH] - own
 
 
-@jit_inner
+@jit
 def override_acceleration(
     me: Float, codes: Whole, go: Float, charge: Whole, event_numbers: Float, event_codes: Whole, dt: float
 ) -> None:

@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit, jit_inner
+from simdrive.jit import jit
 from simdrive.sim.kernel_act import act, follow
 from simdrive.sim.kernel_collisions import collide
 from simdrive.sim.kernel_frame import (
@@ -35,7 +35,7 @@ from simdrive.sim.kernel_neighbours import front_of, lane_s, rear_of
 from simdrive.sim.state import Actors, Extras, RoadTables, Routes, Scratch, Traits, WorldInfo
 
 
-@jit_inner
+@jit
 def follow_acceleration(
     b: int,
     i: int,
@@ -67,7 +67,7 @@ def follow_acceleration(
     )  # fmt: skip
 
 
-@jit_inner
+@jit
 def neighbours_of(
     b: int, i: int, lane: int, actors: Actors, roads: RoadTables, info: WorldInfo, scratch: Scratch
 ) -> tuple[int, int]:
@@ -83,7 +83,7 @@ def neighbours_of(
     return front, rear_of(lanes, links, connected, s, members, i, lane - first, own_s)
 
 
-@jit_inner
+@jit
 def act_world(
     b: int,
     actors: Actors,
@@ -117,7 +117,7 @@ def act_world(
     store_state(b, first, numbers, whole, actors)
 
 
-@jit_inner
+@jit
 def integrate_world(b: int, dt: float, actors: Actors, traits: Traits, scratch: Scratch) -> None:
     """Move every present stock vehicle of world ``b`` by ``dt`` seconds.
 
@@ -132,7 +132,7 @@ def integrate_world(b: int, dt: float, actors: Actors, traits: Traits, scratch: 
     store_state(b, 0, numbers, whole, actors)
 
 
-@jit_inner
+@jit
 def locate_world(
     b: int,
     update_lanes: bool,
@@ -168,7 +168,7 @@ def locate_world(
         store_state(b, first, numbers, whole, actors)
 
 
-@jit_inner
+@jit
 def collide_world(b: int, dt: float, actors: Actors, traits: Traits, roads: RoadTables, scratch: Scratch) -> None:
     """Test every pair of world ``b`` and write ``crashed``, ``hit`` and pending impacts.
 

@@ -3,7 +3,7 @@
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
-from simdrive.jit import jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import clip
 from simdrive.sim.kernel_frame import (
     ACC_MAX,
@@ -40,7 +40,7 @@ from simdrive.sim.state import Behaviour, Float, Int, Whole, Words
 _CONTROLLED, _LINEAR = int(Behaviour.CONTROLLED), int(Behaviour.LINEAR)
 
 
-@jit_inner
+@jit
 def switch_road(
     lanes: Float,
     points: Float,
@@ -67,7 +67,7 @@ def switch_road(
     return next_lane(lanes, points, fused, road_codes, road_next, lane, x, y, road, wanted, first_road)
 
 
-@jit_inner
+@jit
 def _keeps_target(lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, i: int) -> bool:
     """Tell whether nobody closely ahead is already changing to the target of ``i``."""
     lane, target = whole[i, LANE], whole[i, TARGET_LANE]
@@ -83,7 +83,7 @@ def _keeps_target(lanes: Float, points: Float, fused: bool, numbers: Float, whol
     return True
 
 
-@jit_inner_inline
+@jit_inline
 def control_to_target(
     lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, r: Float, i: int
 ) -> None:
@@ -102,7 +102,7 @@ def control_to_target(
         numbers[i, ACCELERATION] = SPEED_GAIN * (numbers[i, TARGET_SPEED] - speed)
 
 
-@jit_inner
+@jit
 def follow(
     lanes: Float,
     points: Float,
@@ -123,7 +123,7 @@ def follow(
     return acceleration(lanes, points, fused, numbers, whole, s, i, i, front, free)
 
 
-@jit_inner_inline
+@jit_inline
 def after_end(lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, i: int) -> bool:
     """Tell whether actor ``i`` is within 2.5 m of the end of its target lane, or beyond."""
     lane = whole[i, TARGET_LANE]
@@ -131,7 +131,7 @@ def after_end(lanes: Float, points: Float, fused: bool, numbers: Float, whole: W
     return along > lanes[lane, LANE_LENGTH] - VEHICLE_LENGTH_M / 2
 
 
-@jit_inner_inline
+@jit_inline
 def act(
     lanes: Float,
     points: Float,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import fused_multiply_add
 
 _MASS = 1.0
@@ -19,7 +19,7 @@ MAX_YAW_RATE = 2 * math.pi
 _State = tuple[float, float, float, float, float, float]
 
 
-@jit_inner_inline
+@jit_inline
 def _derivative(state: _State, steering: float, acceleration: float) -> _State:
     """Return d/dt of (x, y, heading, speed, lateral speed, yaw rate)."""
     heading, speed, lateral, yaw_rate = state[2], state[3], state[4], state[5]
@@ -39,7 +39,7 @@ def _derivative(state: _State, steering: float, acceleration: float) -> _State:
     return x_change, y_change, yaw_rate, acceleration, lateral_change, yaw_change
 
 
-@jit_inner_inline
+@jit_inline
 def _shifted(state: _State, rate: _State, step: float) -> _State:
     return (
         state[0] + rate[0] * step,
@@ -51,7 +51,7 @@ def _shifted(state: _State, rate: _State, step: float) -> _State:
     )
 
 
-@jit_inner_inline
+@jit_inline
 def _mean_rate(f1: _State, f2: _State, f3: _State, f4: _State) -> _State:
     return (
         f1[0] + 2 * f2[0] + 2 * f3[0] + f4[0],
@@ -63,7 +63,7 @@ def _mean_rate(f1: _State, f2: _State, f3: _State, f4: _State) -> _State:
     )
 
 
-@jit_inner
+@jit
 def bicycle_step(state: _State, steering: float, acceleration: float, dt: float) -> _State:
     """Return (x, y, heading, speed, lateral speed, yaw rate) after ``dt`` seconds."""
     f1 = _derivative(state, steering, acceleration)

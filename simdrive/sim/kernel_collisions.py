@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import dot2, fused_multiply_add, norm2
 from simdrive.sim.kernel_frame import (
     CHECKS,
@@ -36,7 +36,7 @@ from simdrive.sim.state import Float, Whole
 Box = tuple[float, float, float, float, float, float, float, float]
 
 
-@jit_inner_inline
+@jit_inline
 def _corners(x: float, y: float, length: float, width: float, c: float, s: float) -> Box:
     """Return four corners of a box as (x0, y0, x1, y1, ...); a matrix product in BLAS, hence fused."""
     half_l, half_w = length / 2, width / 2
@@ -53,7 +53,7 @@ def _corners(x: float, y: float, length: float, width: float, c: float, s: float
     )
 
 
-@jit_inner_inline
+@jit_inline
 def _extent(fused: bool, box: Box, nx: float, ny: float) -> tuple[float, float]:
     """Return the interval that a box covers on an axis."""
     a, b = dot2(fused, box[0], box[1], nx, ny), dot2(fused, box[2], box[3], nx, ny)
@@ -61,12 +61,12 @@ def _extent(fused: bool, box: Box, nx: float, ny: float) -> tuple[float, float]:
     return min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
 
 
-@jit_inner_inline
+@jit_inline
 def _interval_distance(min_a: float, max_a: float, min_b: float, max_b: float) -> float:
     return min_b - max_a if min_a < min_b else min_a - max_b
 
 
-@jit_inner_inline
+@jit_inline
 def _edge(box: Box, k: int) -> tuple[float, float]:
     """Return the unnormalised normal of edge ``k`` of a box."""
     if k == 0:
@@ -80,7 +80,7 @@ def _edge(box: Box, k: int) -> tuple[float, float]:
     return -y2 + y1, x2 - x1
 
 
-@jit_inner
+@jit
 def boxes_collide(
     fused: bool, box_a: Box, box_b: Box, travel_x: float, travel_y: float
 ) -> tuple[bool, bool, float, float]:
@@ -123,17 +123,17 @@ def boxes_collide(
     return intersecting, will_intersect, least * axis_x, least * axis_y
 
 
-@jit_inner_inline
+@jit_inline
 def _mean(a: float, b: float, c: float, d: float) -> float:
     return (a + b + c + d) / 4
 
 
-@jit_inner_inline
+@jit_inline
 def _box(row: Float) -> Box:
     return _corners(row[X], row[Y], row[LENGTH], row[WIDTH], row[COS], row[SIN])
 
 
-@jit_inner
+@jit
 def _collide_pair(i: int, j: int, dt: float, fused: bool, numbers: Float, whole: Whole) -> None:
     """Test one pair exactly and write impacts and flags; ``i`` is a vehicle, ``j`` a vehicle or an object."""
     one, two = numbers[i], numbers[j]
@@ -160,7 +160,7 @@ def _collide_pair(i: int, j: int, dt: float, fused: bool, numbers: Float, whole:
         whole[j, HIT] = 1
 
 
-@jit_inner_inline
+@jit_inline
 def _anyone_near(x: Float, y: Float, reach: Float, i: int, end: int) -> bool:
     """Tell whether an actor between ``i`` and ``end`` may touch ``i``; slices from 0, so that the loop vectorises."""
     own_x, own_y, own_reach = x[i], y[i], reach[i]
@@ -172,7 +172,7 @@ def _anyone_near(x: Float, y: Float, reach: Float, i: int, end: int) -> bool:
     return near
 
 
-@jit_inner_inline
+@jit_inline
 def collide(dt: float, fused: bool, numbers: Float, whole: Whole, circles: Float) -> None:
     """Test every pair of a frame except two objects, and write crashes, hits and pending impacts.
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit_inner
+from simdrive.jit import jit
 from simdrive.sim.state import Actors, Behaviour, Extras, Float, Routes, Scratch, Traits, Whole
 
 # Columns of the table of numbers. WANTED: divisor of the IDM's speed ratio, m/s. SPEED_GAP: target minus speed.
@@ -30,7 +30,7 @@ _KINEMATIC, _BICYCLE = int(Behaviour.KINEMATIC), int(Behaviour.BICYCLE)
 _CONTROLLED, _IDM, _LINEAR = int(Behaviour.CONTROLLED), int(Behaviour.IDM), int(Behaviour.LINEAR)
 
 
-@jit_inner
+@jit
 def load_state(b: int, first_lane: int, actors: Actors, numbers: Float, whole: Whole) -> None:
     """Copy the state of world ``b`` into a frame."""
     x, y, heading, speed, steering = actors.x, actors.y, actors.heading, actors.speed, actors.steering
@@ -51,7 +51,7 @@ def load_state(b: int, first_lane: int, actors: Actors, numbers: Float, whole: W
         whole[i, LANE], whole[i, TARGET_LANE] = lane[b, i] - first_lane, target_lane[b, i] - first_lane
 
 
-@jit_inner
+@jit
 def store_state(b: int, first_lane: int, numbers: Float, whole: Whole, actors: Actors) -> None:
     """Copy a frame back into the state of world ``b``."""
     x, y, heading, speed, steering = actors.x, actors.y, actors.heading, actors.speed, actors.steering
@@ -72,7 +72,7 @@ def store_state(b: int, first_lane: int, numbers: Float, whole: Whole, actors: A
         lane[b, i], target_lane[b, i] = whole[i, LANE] + first_lane, whole[i, TARGET_LANE] + first_lane
 
 
-@jit_inner
+@jit
 def load_sizes(b: int, traits: Traits, numbers: Float, whole: Whole) -> None:
     """Copy what actors are: kind, size, limits, what they collide with."""
     kinds, is_object, solid, collidable = traits.behaviour, traits.is_object, traits.solid, traits.collidable
@@ -87,7 +87,7 @@ def load_sizes(b: int, traits: Traits, numbers: Float, whole: Whole) -> None:
         numbers[i, MAX_SPEED], numbers[i, MIN_SPEED] = max_speed[b, i], min_speed[b, i]
 
 
-@jit_inner
+@jit
 def load_drivers(b: int, traits: Traits, numbers: Float, whole: Whole) -> None:
     """Copy the driver parameters."""
     acc_max, comfort, braking = traits.acc_max, traits.comfort_acc_max, traits.comfort_acc_min
@@ -108,7 +108,7 @@ def load_drivers(b: int, traits: Traits, numbers: Float, whole: Whole) -> None:
         whole[i, CHANGES_LANE] = changes[b, i]
 
 
-@jit_inner
+@jit
 def load_extras(b: int, routes: Routes, extras: Extras, numbers: Float, whole: Whole) -> None:
     """Copy route bookkeeping and the parameters of rarer drivers."""
     owner, entries = routes.owner, routes.entries
@@ -124,7 +124,7 @@ def load_extras(b: int, routes: Routes, extras: Extras, numbers: Float, whole: W
         numbers[i, SQUARE] = linear.shape[2] - 3
 
 
-@jit_inner
+@jit
 def load_courses(b: int, scratch: Scratch, numbers: Float) -> None:
     """Copy the cosines and sines of the headings."""
     cos_heading, sin_heading = scratch.cos_heading, scratch.sin_heading
@@ -132,7 +132,7 @@ def load_courses(b: int, scratch: Scratch, numbers: Float) -> None:
         numbers[i, COS], numbers[i, SIN] = cos_heading[b, i], sin_heading[b, i]
 
 
-@jit_inner
+@jit
 def store_courses(b: int, numbers: Float, scratch: Scratch) -> None:
     """Copy the cosines and sines of the headings back."""
     cos_heading, sin_heading = scratch.cos_heading, scratch.sin_heading
@@ -140,7 +140,7 @@ def store_courses(b: int, numbers: Float, scratch: Scratch) -> None:
         cos_heading[b, i], sin_heading[b, i] = numbers[i, COS], numbers[i, SIN]
 
 
-@jit_inner
+@jit
 def empty_frame(actor_count: int) -> tuple[Float, Whole]:
     """Return the two tables of a frame, not filled."""
     return np.empty((actor_count, NUMBERS)), np.empty((actor_count, WHOLE_NUMBERS), np.int64)

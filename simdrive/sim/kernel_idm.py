@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import clip, dot2, dot3, not_zero
 from simdrive.sim.kernel_frame import (
     COMFORT,
@@ -41,7 +41,7 @@ from simdrive.sim.state import Behaviour, Float, Whole
 _LINEAR, _SCRIPTED = int(Behaviour.LINEAR), int(Behaviour.SCRIPTED)
 
 
-@jit_inner_inline
+@jit_inline
 def prepare_actor(numbers: Float, whole: Whole, lanes: Float, i: int) -> None:
     """Write what others see of an actor; positions, speeds and targets stay as they are while all decide.
 
@@ -58,7 +58,7 @@ def prepare_actor(numbers: Float, whole: Whole, lanes: Float, i: int) -> None:
     numbers[i, WANTED] = abs(not_zero(target))
 
 
-@jit_inner_inline
+@jit_inline
 def prepare(numbers: Float, whole: Whole, lanes: Float) -> None:
     """Write what others see of every actor."""
     for i in range(numbers.shape[0]):
@@ -66,7 +66,7 @@ def prepare(numbers: Float, whole: Whole, lanes: Float) -> None:
             prepare_actor(numbers, whole, lanes, i)
 
 
-@jit_inner_inline
+@jit_inline
 def desired_gap(numbers: Float, fused: bool, decider: int, ego: int, front: int) -> float:
     """Return the gap that ``ego`` should keep to ``front``, m, with the parameters of ``decider``."""
     speed = numbers[ego, SPEED]
@@ -76,14 +76,14 @@ def desired_gap(numbers: Float, fused: bool, decider: int, ego: int, front: int)
     return wanted + speed * closing / numbers[decider, GAP_DIVISOR]
 
 
-@jit_inner_inline
+@jit_inline
 def free_acceleration(numbers: Float, decider: int, ego: int) -> float:
     """Return the IDM acceleration of vehicle ``ego`` on an empty road, m/s2."""
     ratio = max(numbers[ego, SPEED], 0.0) / numbers[ego, WANTED]
     return numbers[decider, COMFORT] * (1 - math.pow(ratio, numbers[decider, DELTA]))
 
 
-@jit_inner_inline
+@jit_inline
 def lane_gap(
     lanes: Float, points: Float, fused: bool, numbers: Float, s: Float, lane: int, ego: int, other: int
 ) -> float:
@@ -92,7 +92,7 @@ def lane_gap(
     return ahead - lane_s(lanes, points, fused, numbers, s, ego, lane)
 
 
-@jit_inner
+@jit
 def _linear(numbers: Float, fused: bool, decider: int, ego: int, front: int, gap: float) -> float:
     """Return gains times (speed gap, speed excess over the front, missing distance), m/s2."""
     excess, missing = 0.0, 0.0
@@ -104,7 +104,7 @@ def _linear(numbers: Float, fused: bool, decider: int, ego: int, front: int, gap
     return dot3(fused, gains[0], gains[1], gains[2], numbers[ego, SPEED_GAP], excess, missing)
 
 
-@jit_inner_inline
+@jit_inline
 def interaction(
     lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, decider: int, ego: int, front: int
 ) -> float:
@@ -114,7 +114,7 @@ def interaction(
     return numbers[decider, COMFORT] * (ratio * ratio)
 
 
-@jit_inner_inline
+@jit_inline
 def acceleration(
     lanes: Float,
     points: Float,

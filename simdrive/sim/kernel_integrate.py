@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import clip
 from simdrive.sim.kernel_bicycle import MAX_YAW_RATE, bicycle_step
 from simdrive.sim.kernel_frame import (
@@ -36,7 +36,7 @@ _OBSTACLE, _LANDMARK, _SCRIPTED = int(Behaviour.OBSTACLE), int(Behaviour.LANDMAR
 _IDM, _LINEAR, _BICYCLE = int(Behaviour.IDM), int(Behaviour.LINEAR), int(Behaviour.BICYCLE)
 
 
-@jit_inner_inline
+@jit_inline
 def limited(acceleration: float, speed: float, low: float, high: float) -> float:
     """Return the acceleration that keeps a speed outside its range from growing further, m/s2."""
     if speed > high:
@@ -46,7 +46,7 @@ def limited(acceleration: float, speed: float, low: float, high: float) -> float
     return acceleration
 
 
-@jit_inner_inline
+@jit_inline
 def _course(heading: float, angle: float, cos_heading: float, sin_heading: float) -> tuple[float, float, float]:
     """Return (cosine, sine of the course, sine of the slip) for a steering angle."""
     if angle == 0.0:  # straight on: the cached direction is exact
@@ -55,7 +55,7 @@ def _course(heading: float, angle: float, cos_heading: float, sin_heading: float
     return math.cos(heading + slip), math.sin(heading + slip), math.sin(slip)
 
 
-@jit_inner
+@jit
 def _move_bicycle(row: Float, dt: float) -> None:
     """Move a vehicle with tyre slip; impacts are not applied, as in highway-env."""
     angle = clip(row[STEERING], -math.pi / 2, math.pi / 2)
@@ -67,7 +67,7 @@ def _move_bicycle(row: Float, dt: float) -> None:
     row[SPEED], row[LATERAL_SPEED], row[YAW_RATE] = speed, lateral, yaw_rate
 
 
-@jit_inner_inline
+@jit_inline
 def integrate(dt: float, numbers: Float, whole: Whole) -> None:
     """Move every present stock vehicle of a frame: limits, position, pending impact, heading, speed, in this order."""
     for i in range(numbers.shape[0]):

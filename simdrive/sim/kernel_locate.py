@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit_inner_inline
+from simdrive.jit import jit_inline
 from simdrive.sim.arithmetic import bit, norm2, wrap_to_pi
 from simdrive.sim.kernel_frame import COS, COURSE, HEADING, LANE, PRESENT, SIN, X, Y
 from simdrive.sim.kernel_frame import KIND as ACTOR_KIND
@@ -43,7 +43,7 @@ from simdrive.sim.state import Behaviour, Float, Whole, Words
 _OBSTACLE, _LANDMARK = int(Behaviour.OBSTACLE), int(Behaviour.LANDMARK)
 
 
-@jit_inner_inline
+@jit_inline
 def _locate_actor(
     lanes: Float,
     points: Float,
@@ -98,7 +98,7 @@ def _locate_actor(
     return best
 
 
-@jit_inner_inline
+@jit_inline
 def locate(
     update_lanes: bool,
     lanes: Float,

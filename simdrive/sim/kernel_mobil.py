@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.kernel_frame import LANE, MAX_BRAKING, MIN_GAIN, POLITENESS, SPEED, X, Y
 from simdrive.sim.kernel_idm import acceleration
 from simdrive.sim.kernel_neighbours import front_of, lane_s, rear_of
@@ -16,12 +16,12 @@ from simdrive.sim.lanes import LANE_ID, ROAD_FIRST, ROAD_LAST, table_local, tabl
 from simdrive.sim.state import Float, Int, Whole, Words
 
 
-@jit_inner_inline
+@jit_inline
 def _sign(value: int) -> int:
     return (value > 0) - (value < 0)
 
 
-@jit_inner
+@jit
 def _acceleration(
     lanes: Float,
     points: Float,
@@ -38,7 +38,7 @@ def _acceleration(
     return acceleration(lanes, points, fused, numbers, whole, s, decider, ego, front, free)
 
 
-@jit_inner
+@jit
 def _mobil(
     lanes: Float,
     points: Float,
@@ -90,7 +90,7 @@ def _mobil(
     return True
 
 
-@jit_inner
+@jit
 def decide_change(
     lanes: Float,
     points: Float,

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import bit, lowest_bit, without_lowest_bit
 from simdrive.sim.kernel_frame import X, Y
 from simdrive.sim.lanes import LENGTH, LINK_END, LINK_START, table_local
 from simdrive.sim.state import Float, Int, Words
 
 
-@jit_inner
+@jit
 def _local_s(lanes: Float, points: Float, fused: bool, numbers: Float, actor: int, lane: int) -> float:
     return table_local(lanes, points, fused, lane, numbers[actor, X], numbers[actor, Y])[0]
 
 
-@jit_inner_inline
+@jit_inline
 def lane_s(lanes: Float, points: Float, fused: bool, numbers: Float, s: Float, actor: int, lane: int) -> float:
     """Return the coordinate of an actor along a lane, m; the lane search leaves out those of far lanes."""
     value = s[actor, lane]
@@ -31,7 +31,7 @@ def lane_s(lanes: Float, points: Float, fused: bool, numbers: Float, s: Float, a
     return value
 
 
-@jit_inner_inline
+@jit_inline
 def _link(lanes: Float, links: Int, link: int, start: int, lane: int) -> tuple[int, float]:
     """Return (lane to search, what its s lacks to count along ``lane``)."""
     if link == start:
@@ -43,7 +43,7 @@ def _link(lanes: Float, links: Int, link: int, start: int, lane: int) -> tuple[i
     return other, -lanes[other, LENGTH]
 
 
-@jit_inner_inline
+@jit_inline
 def front_of(
     lanes: Float, links: Int, connected: bool, s: Float, members: Words, actor: int, lane: int, own_s: float
 ) -> int:
@@ -78,7 +78,7 @@ def front_of(
     return best
 
 
-@jit_inner
+@jit
 def rear_of(
     lanes: Float, links: Int, connected: bool, s: Float, members: Words, actor: int, lane: int, own_s: float
 ) -> int:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import clip, dot2, fused_multiply_add, norm2
 from simdrive.sim.kernel_bicycle import MAX_YAW_RATE, bicycle_step
 from simdrive.sim.kernel_frame import (
@@ -54,14 +54,14 @@ _YIELD_PASSES = 0  # RegulatedRoad.YIELD_DURATION * REGULATION_FREQUENCY
 _HORIZON, _STEP_S = 11, 0.25  # predictions at 0.25 .. 2.75 s
 
 
-@jit_inner
+@jit
 def _lane_of_entry(road_codes: Int, road: int, wanted_id: int, lane_id: int) -> int:
     """Return the lane of a route entry; an open lane id means the present one."""
     last = road_codes[road, ROAD_LANE_COUNT] - 1
     return road_codes[road, ROAD_FIRST_LANE] + min(lane_id if wanted_id < 0 else wanted_id, last)
 
 
-@jit_inner
+@jit
 def _predict_on_route(
     lanes: Float,
     points: Float,
@@ -90,7 +90,7 @@ def _predict_on_route(
         path[k, 2] = table_heading(lanes, points, lane, along)
 
 
-@jit_inner
+@jit
 def _predict_freely(row: Float, codes: Whole, path: Float) -> None:
     """Write predictions of a vehicle without a route: present steering, no acceleration."""
     x, y, heading, speed = row[X], row[Y], row[HEADING], row[SPEED]
@@ -119,7 +119,7 @@ def _predict_freely(row: Float, codes: Whole, path: Float) -> None:
         path[k, 0], path[k, 1], path[k, 2] = x, y, heading
 
 
-@jit_inner
+@jit
 def _corner_inside(
     ax: float, ay: float, a_length: float, a_width: float, a_heading: float,
     bx: float, by: float, b_length: float, b_width: float, b_heading: float,
@@ -137,7 +137,7 @@ def _corner_inside(
     return False
 
 
-@jit_inner
+@jit
 def _conflict(
     fused: bool, path_a: Float, length_a: float, width_a: float, path_b: Float, length_b: float, width_b: float
 ) -> bool:
@@ -154,7 +154,7 @@ def _conflict(
     return False
 
 
-@jit_inner
+@jit
 def _yielding(lanes: Float, fused: bool, numbers: Float, whole: Whole, i: int, j: int) -> int:
     """Return who must yield: the lower lane priority, else the one behind."""
     priority_i, priority_j = lanes[whole[i, LANE], PRIORITY], lanes[whole[j, LANE], PRIORITY]
@@ -166,7 +166,7 @@ def _yielding(lanes: Float, fused: bool, numbers: Float, whole: Whole, i: int, j
     return i if ahead_of_i > ahead_of_j else j
 
 
-@jit_inner_inline
+@jit_inline
 def _release(lanes: Float, numbers: Float, whole: Whole) -> None:
     """Let everybody go who has yielded long enough."""
     for i in range(numbers.shape[0]):
@@ -179,7 +179,7 @@ def _release(lanes: Float, numbers: Float, whole: Whole) -> None:
             whole[i, YIELD_TIMER] += 1
 
 
-@jit_inner
+@jit
 def enforce_rules(
     lanes: Float,
     points: Float,
@@ -225,7 +225,7 @@ def enforce_rules(
                 whole[stopped, YIELDING], whole[stopped, YIELD_TIMER] = 1, 0
 
 
-@jit_inner_inline
+@jit_inline
 def rules_due(steps: int, dt: float) -> bool:
     """Tell whether the rules are checked in the ``steps``-th step: twice a second, rounded down to whole steps."""
     return steps % int(1 / dt / _RULES_PER_S) == 0

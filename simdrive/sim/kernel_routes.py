@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inner
+from simdrive.jit import jit
 from simdrive.sim.lanes import LANE_ID, ROAD, table_distance, table_local, table_position
 from simdrive.sim.state import Float, Int
 
@@ -16,7 +16,7 @@ from simdrive.sim.state import Float, Int
 ROAD_FIRST_LANE, ROAD_LANE_COUNT, ROAD_FROM, ROAD_TO, ROAD_NEXT_START, ROAD_NEXT_END = range(6)
 
 
-@jit_inner
+@jit
 def _lane_on_road(
     lanes: Float, points: Float, fused: bool, start: int, count: int, same: int, x: float, y: float
 ) -> int:
@@ -31,7 +31,7 @@ def _lane_on_road(
     return best
 
 
-@jit_inner
+@jit
 def next_lane(
     lanes: Float,
     points: Float,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import clip, dot2, not_zero, wrap_to_pi
 from simdrive.sim.kernel_frame import GAIN_SHIFT, GAIN_TURN, HEADING, LENGTH, SPEED, SQUARE
 from simdrive.sim.lanes import table_heading
@@ -18,13 +18,13 @@ PURSUIT_S = 0.5 * 0.2  # TAU_PURSUIT
 MAX_STEERING_RAD = math.pi / 3
 
 
-@jit_inner_inline
+@jit_inline
 def _arcsin(value: float) -> float:
     """Return the arc sine; most vehicles sit exactly on their lane, where it is zero."""
     return value if value == 0.0 else math.asin(value)
 
 
-@jit_inner_inline
+@jit_inline
 def steering(
     lanes: Float, points: Float, lane: int, s: float, r: float, speed: float, heading: float, length: float
 ) -> float:
@@ -51,7 +51,7 @@ def steering(
     return clip(math.atan(2 * math.tan(math.asin(slip))), -MAX_STEERING_RAD, MAX_STEERING_RAD)
 
 
-@jit_inner
+@jit
 def linear_steering(lanes: Float, points: Float, fused: bool, lane: int, s: float, r: float, row: Float) -> float:
     """Return the steering angle of ``LinearVehicle``, rad, limited to 60 degrees.
 

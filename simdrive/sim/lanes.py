@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit, jit_inline, jit_inner, jit_inner_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.arithmetic import dot2, norm2, wrap_to_pi
 from simdrive.sim.state import Float, RoadTables
 
@@ -38,7 +38,7 @@ NEIGHBOUR_MARGIN_M = 1.0  # Road.neighbour_vehicles: margin of on_lane
 _QUARTER_TURN = math.pi / 2
 
 
-@jit_inner_inline
+@jit_inline
 def table_straight(lanes: Float, fused: bool, lane: int, x: float, y: float) -> tuple[float, float]:
     """Return (s, r) relative to the axis of a straight or sine lane."""
     dx, dy = x - lanes[lane, 0], y - lanes[lane, 1]
@@ -46,13 +46,13 @@ def table_straight(lanes: Float, fused: bool, lane: int, x: float, y: float) -> 
     return s, dot2(fused, dx, dy, lanes[lane, 4], lanes[lane, 5])
 
 
-@jit_inner_inline
+@jit_inline
 def table_sine_offset(lanes: Float, lane: int, s: float) -> float:
     """Return the lateral offset of a sine lane from its axis, m."""
     return lanes[lane, 7] * math.sin(lanes[lane, 8] * s + lanes[lane, 9])
 
 
-@jit_inner_inline
+@jit_inline
 def circular_coordinates(lanes: Float, lane: int, phase: float, radius: float) -> tuple[float, float]:
     """Return (s, r) on a circular lane of a point in polar coordinates; s wraps at the start phase."""
     start, turn = lanes[lane, 3], lanes[lane, 4]
@@ -60,14 +60,14 @@ def circular_coordinates(lanes: Float, lane: int, phase: float, radius: float) -
     return turn * (wrapped - start) * lanes[lane, 2], turn * (lanes[lane, 2] - radius)
 
 
-@jit_inner_inline
+@jit_inline
 def table_circular(lanes: Float, fused: bool, lane: int, x: float, y: float) -> tuple[float, float]:
     """Return (s, r) on a circular lane."""
     dx, dy = x - lanes[lane, 0], y - lanes[lane, 1]
     return circular_coordinates(lanes, lane, math.atan2(dy, dx), norm2(fused, dx, dy))
 
 
-@jit_inner
+@jit
 def table_poly(lanes: Float, points: Float, fused: bool, lane: int, x: float, y: float) -> tuple[float, float]:
     """Return (s, r) on a poly lane: the last pose that the point is not behind decides."""
     first = int(lanes[lane, POINT_START])
@@ -80,7 +80,7 @@ def table_poly(lanes: Float, points: Float, fused: bool, lane: int, x: float, y:
         row -= 1
 
 
-@jit_inner
+@jit
 def table_poly_heading(lanes: Float, points: Float, lane: int, s: float) -> float:
     """Return the heading of the segment of a poly lane that holds ``s``, rad."""
     first = int(lanes[lane, POINT_START])
@@ -91,7 +91,7 @@ def table_poly_heading(lanes: Float, points: Float, lane: int, s: float) -> floa
     return points[last, 5]
 
 
-@jit_inner
+@jit
 def _poly_curve(lanes: Float, points: Float, lane: int, s: float) -> tuple[float, float]:
     """Return the point of the curve at ``s``: linear between knots, extrapolated beyond the ends."""
     low = int(lanes[lane, POINT_START]) + int(lanes[lane, 0])
@@ -155,7 +155,7 @@ def table_position(lanes: Float, points: Float, lane: int, s: float, r: float) -
     return x, lanes[lane, 1] + s * lanes[lane, 3] + r * lanes[lane, 5]
 
 
-@jit_inner
+@jit
 def _poly_width(lanes: Float, points: Float, lane: int, s: float) -> float:
     samples = int(lanes[lane, 2])
     row = 0 if s < 0.0 else (samples - 1 if s > samples - 1 else int(s))
@@ -183,14 +183,14 @@ def table_distance(lanes: Float, points: Float, fused: bool, lane: int, x: float
     return base_distance(s, r, lanes[lane, LENGTH])
 
 
-@jit_inner_inline
+@jit_inline
 def table_on_lane(lanes: Float, points: Float, lane: int, s: float, r: float, margin_m: float) -> bool:
     """Tell whether lane coordinates lie on the lane, which reaches 5 m beyond its ends."""
     inside = -VEHICLE_LENGTH_M <= s < lanes[lane, LENGTH] + VEHICLE_LENGTH_M
     return inside and abs(r) <= table_width(lanes, points, lane, s) / 2 + margin_m
 
 
-@jit_inner_inline
+@jit_inline
 def table_reachable(lanes: Float, points: Float, lane: int, s: float, r: float) -> bool:
     """Tell whether a vehicle at (s, r) may change onto the lane."""
     if lanes[lane, FORBIDDEN] != 0.0 or not 0 <= s < lanes[lane, LENGTH] + VEHICLE_LENGTH_M:

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from simdrive.errors import ParameterError
-from simdrive.jit import jit_bare_inline, jit_bare_inner
+from simdrive.jit import jit_bare, jit_bare_inline
 from simdrive.sim.spec import Lighting
 from simdrive.sim.state import Float, Shape
 
@@ -118,7 +118,7 @@ def in_tunnel(light: Float, x: float, y: float) -> bool:
     return along and not (y < light[WALL_LEFT] or y > light[WALL_RIGHT])
 
 
-@jit_bare_inner
+@jit_bare
 def walls_between(light: Float, ax: float, ay: float, bx: float, by: float) -> bool:
     """Tell whether a tunnel wall crosses the segment between two world points."""
     for side in range(2):
@@ -130,7 +130,7 @@ def walls_between(light: Float, ax: float, ay: float, bx: float, by: float) -> b
     return False
 
 
-@jit_bare_inner
+@jit_bare
 def sight_allows(light: Float, eye_x: float, eye_y: float, heading: float, shape: int, x: float, y: float) -> bool:
     """Tell whether light and weather let the ego see an actor, obstacles left aside (rules: see the module).
 

@@ -42,8 +42,11 @@ def lane_step_m(roads: RoadTables, lane: int, longest_m: float) -> float:
     kind = int(roads.lane_kind[lane])
     geometry = roads.lane_geometry[lane]
     if kind == CIRCULAR:
-        radius = abs(float(geometry[2])) + 0.5 * float(roads.lane_width[lane])
-    elif kind == SINE:
+        centre = abs(float(geometry[2]))
+        outer = centre + 0.5 * float(roads.lane_width[lane])
+        # The outer side bends over the longer arc: the chord that fits there, scaled back to the centre line.
+        return min(math.sqrt(8.0 * SAGITTA_M * outer) * centre / outer, longest_m)
+    if kind == SINE:
         bend = abs(float(geometry[7])) * float(geometry[8]) ** 2
         radius = 1.0 / bend if bend > 0.0 else math.inf
     elif kind == POLY:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit, jit_inner
+from simdrive.jit import jit
 from simdrive.sim.kernel_frame import (
     ACCELERATION,
     COMFORT,
@@ -106,7 +106,7 @@ def line_pose(x0: float, y0: float, heading: float, along: float, r: float) -> t
     return x0 + along * cos - r * sin, y0 + along * sin + r * cos
 
 
-@jit_inner
+@jit
 def _gap_acceleration(
     lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, motion: Float, path_lane: Whole,
     path_start: Float, entries: int, v: int, count: int,
@@ -139,7 +139,7 @@ def _gap_acceleration(
     )
 
 
-@jit_inner
+@jit
 def _drift(me: Float, codes: Whole, dt: float) -> None:
     """Let a crashed actor roll out as highway-env does: straight on, losing its speed within about a second."""
     speed, heading = me[SPEED], me[HEADING]
@@ -154,7 +154,7 @@ def _drift(me: Float, codes: Whole, dt: float) -> None:
     me[LATERAL_SPEED], me[YAW_RATE] = 0.0, 0.0
 
 
-@jit_inner
+@jit
 def _along(
     me: Float, go: Float, event_numbers: Float, event_codes: Whole, charge: Whole, reactive: bool, dt: float
 ) -> tuple[float, float, bool]:
@@ -182,7 +182,7 @@ def _along(
     return distance, acceleration, held and abs(after) < 0.2
 
 
-@jit_inner
+@jit
 def _across(
     me: Float, go: Float, event_numbers: Float, event_codes: Whole, charge: Whole, rolls: bool, dt: float
 ) -> bool:
@@ -207,7 +207,7 @@ def _across(
     return done and action == _LANE_CHANGE
 
 
-@jit_inner
+@jit
 def _place(
     lanes: Float, points: Float, me: Float, go: Float, path_lane: Whole, path_start: Float, entries: int,
     distance: float, rolls: bool, dt: float,
@@ -240,7 +240,7 @@ def _place(
     me[ACCELERATION] = go[USED_ACCELERATION]
 
 
-@jit_inner
+@jit
 def move_scripted(
     lanes: Float, points: Float, fused: bool, dt: float, count: int, numbers: Float, whole: Whole, shape: Small,
     reactive: Bool, event_numbers: Float, event_codes: Whole, path_lane: Whole, path_start: Float, path_count: Whole,

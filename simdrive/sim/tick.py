@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit, jit_inner
+from simdrive.jit import jit
 from simdrive.sim.batch import Frame, Play, Record, Script, Setting, Shared, Ways
 from simdrive.sim.contacts import impact_speed, touched_actor
 from simdrive.sim.drivable import corners_outside_m
@@ -95,7 +95,7 @@ def ego_acceleration(wanted: float, speed: float, dt: float) -> tuple[float, boo
     return wanted, False
 
 
-@jit_inner
+@jit
 def _locate(
     lanes: Float, points: Float, fused: bool, numbers: Float, whole: Whole, s: Float, r: Float, members: Words
 ) -> None:
@@ -103,7 +103,7 @@ def _locate(
     locate(True, lanes, points, fused, numbers, whole, s, r, members)
 
 
-@jit_inner
+@jit
 def _before_motion(
     dt: float, count: int, numbers: Float, whole: Whole, event_numbers: Float, event_codes: Whole, charge: Whole,
     motion: Float,
@@ -116,7 +116,7 @@ def _before_motion(
             numbers[v, YAW_RATE] = numbers[v, HEADING]
 
 
-@jit_inner
+@jit
 def _after_motion(
     lanes: Float, dt: float, count: int, numbers: Float, whole: Whole, charge: Whole, motion: Float,
     brake_light: Bool, indicator: Small,
@@ -144,7 +144,7 @@ def _after_motion(
             motion[v, SIGNALLING] = 0.0
 
 
-@jit_inner
+@jit
 def _look_at_ego(
     count: int, numbers: Float, whole: Whole, route: Float, route_count: int, record: Float, codes: Whole
 ) -> None:
@@ -162,7 +162,7 @@ def _look_at_ego(
     record[ROUTE_S], record[ROUTE_R], codes[ROUTE_INDEX] = s, r, index
 
 
-@jit_inner
+@jit
 def _store(w: int, first: int, numbers: Float, whole: Whole, motion: Float, actors: Actors) -> None:
     """Copy a world's frame and path coordinates into the arrays that others read."""
     for v in range(numbers.shape[0]):

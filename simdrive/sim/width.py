@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit, jit_inner
+from simdrive.jit import jit
 from simdrive.sim.drivable import polygon_outside_m
 from simdrive.sim.lanes import LENGTH, table_heading, table_local, table_width
 from simdrive.sim.state import Float, Int
@@ -16,7 +16,7 @@ _STEP_M = 0.25
 _SEAM_M = 0.05  # cracks between neighbouring lanes that do not count
 
 
-@jit_inner
+@jit
 def _free(
     lanes: Float, points: Float, fused: bool, polygon_points: Float, polygon_starts: Int, polygon_begin: int,
     polygon_end: int, x: float, y: float, heading: float, same_way: bool,

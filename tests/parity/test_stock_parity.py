@@ -72,7 +72,7 @@ def test_crashes_other_drivers_and_lanes() -> None:
             road("highway-fast-v0", 1, 60, drivers="AggressiveVehicle"),
             road("roundabout-v1", 1, 60, drivers="DefensiveVehicle"),
             road("highway-fast-v0", 1, 60, drivers="IDMVehicle"),  # with politeness
-            {"kind": "poly", "seeds": 2, "sub_steps": 300},
+            {"kind": "poly", "seeds": 4, "sub_steps": 300},
         ]
     )
     assert found[0].crashed > 5

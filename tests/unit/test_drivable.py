@@ -59,7 +59,6 @@ def test_extra_polygons_extend_the_area() -> None:
     assert polygon_outside_m(notch, 0, 5, 2.0, 4.0) == pytest.approx(3.0 * 2.0 / math.hypot(2.0, 3.0))
 
 
-@pytest.mark.xfail(reason="open: found by this test, not yet explained", strict=False)
 def test_it_agrees_with_sampled_lanes() -> None:
     roads = quarter_turn()
     samples = np.array(
@@ -75,7 +74,8 @@ def test_it_agrees_with_sampled_lanes() -> None:
         nearest = np.hypot(*(samples - (x, y)).T).min()
         found = outside(roads, float(x), float(y))
         if found < 5.0:
-            assert found == pytest.approx(nearest, abs=0.45)
+            # The nearest sample lies within half a sampling step of the nearest point.
+            assert nearest - 0.25 < found <= nearest + 1e-9
 
 
 def test_malformed_polygons_are_refused() -> None:

@@ -46,7 +46,6 @@ def test_a_straight_road_is_one_surface_with_its_marks() -> None:
     assert areas(marks).sum() == pytest.approx(MARK_WIDTH_M * (2 * 600.0 + dashes))
 
 
-@pytest.mark.xfail(reason="open: found by this test, not yet explained", strict=False)
 def test_curves_are_sampled_within_the_sagitta() -> None:
     tables = ring_scene().tables
     asphalt = tables.quads[tables.materials == ASPHALT]
@@ -57,7 +56,7 @@ def test_curves_are_sampled_within_the_sagitta() -> None:
     assert radii.max() == pytest.approx(17.0)
     marks = tables.quads[tables.materials == MARK]
     middle = np.hypot(*marks.mean(axis=1).T)
-    assert np.minimum(abs(middle - 13.0), abs(middle - 17.0)).max() < 0.06
+    assert np.minimum(abs(middle - 13.0), abs(middle - 17.0)).max() < 0.051
 
 
 def test_polygons_become_triangles() -> None:
@@ -130,7 +129,6 @@ def test_the_view_from_above_puts_things_where_they_are() -> None:
     assert picture.tobytes() == render_birdseye(scene, state, 0, SPEC).astype(int).tobytes()
 
 
-@pytest.mark.xfail(reason="open: found by this test, not yet explained", strict=False)
 def test_lines_and_outlines_are_drawn_above() -> None:
     scene = straight_scene()
     state = state_of([World((Prop(30.0, 4.0),), ego=(10.0, 0.0, 0.0))])
