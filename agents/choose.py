@@ -23,7 +23,20 @@ from simdrive.agents.candidates import (
 from simdrive.agents.following import bend_speeds, valid_points
 from simdrive.agents.judge import CONTACT, judge
 from simdrive.agents.lanemap import WIDTH as LANE_WIDTH
-from simdrive.agents.predict import FACTS, GHOSTS, LIKELY, M_IN, STEP_S, STEPS, TRACK, predict
+from simdrive.agents.predict import (
+    CHANGES_LANE,
+    FACTS,
+    GHOSTS,
+    KIND,
+    LIKELY,
+    M_IN,
+    R_MAX,
+    R_MIN,
+    STEP_S,
+    STEPS,
+    TRACK,
+    predict,
+)
 from simdrive.agents.scene import E_CURVATURE, E_FREE, E_R, E_S, E_SLOPE, E_SPEED, E_TIME, E_WIDTH, LANE
 from simdrive.jit import jit
 from simdrive.sim.plans import route_pose, shift_length, write_point
@@ -39,6 +52,10 @@ GOOD_ENOUGH = 1.5  # what calm driving in lane may cost above a free road before
 SMALL_SHIFT, LANE_CHANGE, ONCOMING = 0.4, 4.0, 7.0  # what leaving the lane centre costs
 STRADDLE = 2.5  # what driving on a lane line costs
 BEND = 0.03  # curvature (1/m) from which on lanes are not changed
+BRAKE_TRUST = 0.6  # a full brake turns out better than predicted more often than anything else
+STEER_LAST = 300.0  # what steering costs while somebody cuts in: braking also works when they come faster than expected
+EVADE_EDGE_M = 0.2  # how far over the edge of the road one evades: less than counts as leaving it
+EVADE_ONCOMING = 700.0  # what evading onto oncoming lanes costs: less than any likely contact
 COMMITTED = 8.0  # what going on with an emergency manoeuvre is worth
 STAY = 1.0  # what keeping to the offset chosen last is worth
 DANGER = 0.01 * CONTACT
@@ -46,7 +63,8 @@ CALM_LATERAL, HARD_LATERAL = 1.5, 5.0
 ALL_S = 7.0  # later than anybody can come into the path
 HEED = (ALL_S, ALL_S, 3.6, 2.1, 0.7)  # who comes into the path before these times is yielded to
 ACCELERATIONS = (-8.0, -5.5, -3.0, -1.5, 0.0, 2.5)
-SHIFTS = (-0.5, 0.5, -1.0, 1.0, -1.8, 1.8)
+CALM_SHIFTS = 6  # the rest are for emergencies
+SHIFTS = (-0.5, 0.5, -1.0, 1.0, -1.8, 1.8, -2.5, 2.5)
 
 
 @jit
@@ -91,14 +109,24 @@ def _speeds(  # type: ignore[no-untyped-def]
             route, count, bends, ego, bend, r1, length, mode, value, until_s, jerk, driver, ghosts, facts, used,
             candidate,
         )  # fmt: skip
-        cost = extra + judge(
-            route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, planned_mps, best - extra,
-            active,
+        trust = BRAKE_TRUST if mode == ACCELERATE and value <= -HARD_BRAKING else 1.0
+        cost = extra + trust * judge(
+            route, count, bends, bounds, ego, candidate, ghosts, facts, used, caution, planned_mps,
+            (best - extra) / trust, active,
         )  # fmt: skip
         if cost < best:
             best = cost
             kept[:, :] = candidate
     return best, length
+
+
+@jit
+def _cuts_in(facts, used):  # type: ignore[no-untyped-def]
+    """Tell whether somebody who drives the same way is about to come into the ego's path."""
+    for g in range(used):
+        if facts[g, KIND] == CHANGES_LANE and facts[g, R_MIN] < 1.0 and facts[g, R_MAX] > -1.0:
+            return True
+    return False
 
 
 @jit
@@ -156,13 +184,22 @@ def choose(  # type: ignore[no-untyped-def]
         shift = _shift(number, lane_width, previous)
         if number > 0:
             repeated = abs(shift) < 0.3 or (number > 1 and abs(shift - previous) < 0.05)
-            if repeated or shift + half > rooms[1] or half - shift > rooms[0]:
+            if number >= 4 + CALM_SHIFTS and not hard:
+                continue
+            kerb = EVADE_EDGE_M if hard else 0.0
+            if repeated or shift + half > rooms[1] + kerb or half - shift > rooms[0] + kerb:
                 continue
             if abs(shift) > 0.6 * lane_width and rooms[4] > BEND:
                 continue
         extra = 0.0
         if trial > 1:
-            extra = abs(shift) if hard else _price(rooms, shift, half, lane_width, previous)
+            extra = 0.0 if hard else _price(rooms, shift, half, lane_width, previous)
+            if abs(shift - previous) >= 0.3 and _cuts_in(facts, used):
+                extra += STEER_LAST
+            if hard:
+                # Who comes towards the ego on its own side mostly turns back to where it belongs.
+                oncoming = shift + half > rooms[3] + 0.3 or half - shift > rooms[2] + 0.3
+                extra += abs(shift) + (EVADE_ONCOMING if oncoming else 0.0)
             if hard and abs(shift - previous) < 0.05:
                 extra -= COMMITTED
         go_on = previous_end - ego[E_S] if abs(shift - previous) < 0.05 else 0.0

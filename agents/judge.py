@@ -38,7 +38,9 @@ from simdrive.jit import jit
 from simdrive.sim.plans import route_pose
 
 CONTACT, OFF_ROAD = 3000.0, 1500.0
+GRAZE = 0.25  # share of the harm of a contact that counts for coming closer than the hard margins
 HIT_STANDING = 60.0  # somebody runs into the standing car
+MET_STANDING = 400.0  # somebody may come head-on at the standing car: worse than room, better than any sure contact
 PROGRESS, OVERSPEED = 2.5, 10.0
 HARD_MARGIN_M, SIDE_MARGIN_M = 0.35, 0.2  # along, across: closer counts as contact
 SOFT_SIDE_M = 0.7
@@ -51,7 +53,7 @@ FALLBACK_S = 0.6  # how long a candidate is driven before an unlikely event must
 
 @jit
 def contact(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore[no-untyped-def]
-    """Return 2 for contact within the hard margins, else how close paths that cross come in time (0 .. 1).
+    """Return 3 for contact, 2 within the hard margins, else how close paths that cross come in time (0 .. 1).
 
     ``slack`` scales the margins.
     """
@@ -59,7 +61,8 @@ def contact(candidate, k, x, y, heading, ego, track, fact, slack):  # type: igno
     # Boxes are compared at steps: what moves past in between is covered by longer boxes. Predictions blur with time.
     closing = abs(candidate[k, C_SPEED] - track[SPEED] * math.cos(turn))
     blur = min(BLUR_MPS * k * STEP_S, 1.2) if track[SPEED] > 0.1 else 0.0
-    length = ego[E_LENGTH] + slack * (2.0 * (HARD_MARGIN_M + blur) + 0.5 * STEP_S * closing)
+    bare = ego[E_LENGTH] + min(slack, 1.0) * 0.5 * STEP_S * closing
+    length = bare + slack * 2.0 * (HARD_MARGIN_M + blur)
     width = ego[E_WIDTH] + slack * 2.0 * SIDE_MARGIN_M
     across = abs(track[SPEED] * math.sin(turn))
     ahead = (track[X] - x) * math.cos(heading) + (track[Y] - y) * math.sin(heading) > -0.5 * ego[E_LENGTH]
@@ -69,13 +72,18 @@ def contact(candidate, k, x, y, heading, ego, track, fact, slack):  # type: igno
             return 0.0
         longer = fact[LENGTH] + 2.0 * margin_s * across
         if boxes_overlap(x, y, heading, length, width, track[X], track[Y], track[HEADING], longer, fact[WIDTH]):
-            return 2.0 if level == 0 else (1.0 if level == 1 else 0.25)
+            if level > 0:
+                return 1.0 if level == 1 else 0.25
+            touch = boxes_overlap(
+                x, y, heading, bare, ego[E_WIDTH], track[X], track[Y], track[HEADING], fact[LENGTH], fact[WIDTH]
+            )
+            return 3.0 if touch else 2.0
     return 0.0
 
 
 @jit
 def _pair(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore[no-untyped-def]
-    """Return (hit, cost of closeness per second) of the ego and one ghost at step ``k``."""
+    """Return (2 for contact, 1 within the hard margins, else 0; cost of closeness per second) at step ``k``."""
     v, speed = candidate[k, C_SPEED], track[SPEED]
     along, across = track[S] - candidate[k, C_S], track[R] - candidate[k, C_R]
     reach, sides = track[HALF] + 0.5 * ego[E_LENGTH], track[SIDE] + 0.5 * ego[E_WIDTH]
@@ -88,12 +96,12 @@ def _pair(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore
         sine = math.sqrt(max(speed * speed - track[ALONG] * track[ALONG], 0.0))
         crossing = PASSING_S * sine
     if abs(along) > reach + max(outlook, crossing) or abs(across) > sides + max(aside, crossing):
-        return False, 0.0
+        return 0, 0.0
     cost = 0.0
     if abs(along) < reach + 2.0 + 0.3 * abs(closing) + crossing and abs(across) < sides + 0.5 + crossing:
         near = contact(candidate, k, x, y, heading, ego, track, fact, slack)
         if near > 1.5:
-            return True, 0.0
+            return 2 if near > 2.5 else 1, 0.0
         cost = NEAR_PASS * near
     clear, gap = abs(across) - sides, abs(along) - reach
     if clear < 0.1 and along > 0.0:
@@ -113,7 +121,7 @@ def _pair(candidate, k, x, y, heading, ego, track, fact, slack):  # type: ignore
         if clear < soft:
             near_side = (soft - max(clear, 0.0)) / soft
             cost += (1.5 + 12.0 * min(rate, 1.5)) * near_side * near_side * min(v / 10.0, 2.0)
-    return False, cost
+    return 0, cost
 
 
 @jit
@@ -167,7 +175,7 @@ def judge(  # type: ignore[no-untyped-def]
         best: cost of the best candidate so far.
         active: int64 ``[GHOSTS]`` scratch.
     """
-    cost, row, speed_row = 0.0, 0, 0
+    cost, row, speed_row, grazed = 0.0, 0, 0, 0.0
     before = ego[E_ACCELERATION]
     found = _near(candidate, ego, facts, used, active)
     if not math.isnan(planned_mps):
@@ -203,13 +211,22 @@ def judge(  # type: ignore[no-untyped-def]
                 continue
             hit, close = _pair(candidate, k, x, y, heading, ego, ghosts[g, k], facts[g], facts[g, SLACK])
             cost += STEP_S * close * likely * fade
-            if hit and v < 0.05:
-                return cost + HIT_STANDING * likely
-            if hit:
+            if hit > 0:
                 other = ghosts[g, k]
                 aside = 0.5 * (other[SPEED] - abs(other[ALONG]))
-                violence = 0.3 + 0.05 * math.sqrt((v - other[ALONG]) ** 2 + aside * aside)
-                return cost + CONTACT * likely * violence * (1.3 - t / 6.0)
+                violence = 0.4 + 0.035 * math.sqrt((v - other[ALONG]) ** 2 + aside * aside)
+                # The less the boxes would overlap, the less it takes that there is no contact after all.
+                depth = other[SIDE] + 0.5 * ego[E_WIDTH] - abs(other[R] - r)
+                sure = 0.5 + 0.5 * min(max(depth / ego[E_WIDTH], 0.0), 1.0)
+                harm = CONTACT * violence * sure * (1.3 - t / 6.0)
+                if v < 0.05:
+                    harm = HIT_STANDING if other[ALONG] > -3.0 else MET_STANDING
+                crosses = other[SPEED] > 0.3 and abs(other[ALONG]) < 0.7 * other[SPEED]
+                if hit > 1 or crosses:
+                    return cost + harm * likely
+                if GRAZE * harm * likely > grazed:  # too close once is as bad as too close for long
+                    cost += GRAZE * harm * likely - grazed
+                    grazed = GRAZE * harm * likely
     for entry in range(found):
         g = active[entry]
         if facts[g, LIKELY] < 0.45 and caution > 0.0 and cost < best:

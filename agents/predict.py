@@ -58,7 +58,12 @@ GOES_ON, TURNS, CHANGES_LANE, SETS_OFF = range(4)
 _PEDESTRIAN, _CYCLIST = int(Shape.PEDESTRIAN), int(Shape.CYCLIST)
 _FIRST_OBJECT, _LAST_OBJECT = int(Shape.DEBRIS), int(Shape.BUILDING)
 LANE_CHANGE_MPS = 1.1  # lateral speed of an announced lane change
-GAIN_S = 1.3  # how long an acceleration is taken to go on
+SIDEWAYS_GAIN_MPS, FASTEST_SIDEWAYS_MPS = 1.0, 2.6  # how much faster than now somebody may come into the path
+UNSURE = 2.5  # how much wider margins are towards somebody on the way into the path
+CUT_IN_BRAKING_MPS2 = 2.5  # how hard somebody who cuts in may brake then
+GAIN_S, LONG_GAIN_S = 1.3, 3.0  # how long an acceleration up to FREE_GAIN_MPS2, or a stronger one, is taken to go on
+FREE_GAIN_MPS2 = 2.0
+SETTING_OFF_S = (0.0, 0.35, 0.9)  # how much longer somebody who sets off on foot or by cycle may gain speed
 SET_OFF_MPS = 1.5  # walking speed of somebody who may step out
 REAR_REACTS_S = 3.0  # after that a faster car behind has adapted its speed
 NEAR_M = 8.0  # ghosts that stay farther than this from the route do not matter
@@ -66,11 +71,11 @@ NEAR_M = 8.0  # ghosts that stay farther than this from the route do not matter
 
 @jit
 def _travelled(speed, acceleration, t):  # type: ignore[no-untyped-def]
-    """Return (distance, speed) after t: braking goes on to standstill, driving on for GAIN_S only."""
+    """Return (distance, speed) after t: braking goes on to standstill, gaining speed for GAIN_S or LONG_GAIN_S only."""
     if acceleration < 0.0:
         u = min(t, speed / -acceleration)
         return u * (speed + 0.5 * acceleration * u), max(speed + acceleration * u, 0.0)
-    u = min(t, GAIN_S)
+    u = min(t, GAIN_S if acceleration <= FREE_GAIN_MPS2 else LONG_GAIN_S)
     reached = speed + acceleration * u
     return u * (speed + 0.5 * acceleration * u) + (t - u) * reached, reached
 
@@ -188,6 +193,15 @@ def _faces_route(route, count, actor):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _comes_closer(route, count, actor):  # type: ignore[no-untyped-def]
+    """Return 1 if a vehicle moves sideways towards the ego's path and the same way, -1 if it comes against it, else 0."""
+    _, r, turn, _, _ = beside_route(route, count, actor)
+    if r * actor[A_SPEED] * math.sin(turn) >= 0.0:
+        return 0
+    return 1 if math.cos(turn) > 0.0 else -1
+
+
+@jit
 def _sideways_goal(lanes, lane, r, sideways):  # type: ignore[no-untyped-def]
     """Return the offset that a sideways motion leads to: the next lane (or as far off the road), or its centre."""
     side = 1 if sideways > 0.0 else -1
@@ -206,7 +220,7 @@ def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts): 
     used, horizon = 0, (STEPS - 1) * STEP_S
     for a in range(1, actors.shape[0]):
         actor = actors[a]
-        if actor[SEEN] == 0.0 or used > GHOSTS - 3:
+        if actor[SEEN] == 0.0 or used > GHOSTS - 4:
             continue
         dx, dy, speed = actor[A_X] - actors[0, A_X], actor[A_Y] - actors[0, A_Y], actor[A_SPEED]
         reach = (ego[E_SPEED] + abs(speed) + 3.0) * horizon + 20.0
@@ -217,7 +231,7 @@ def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts): 
         stands = stands or (abs(speed) < 0.1 and abs(actor[LATERAL]) < 0.1)
         gain = actor[ACCELERATION] if actor[ACCELERATION] < -0.5 else 0.0
         if actor[ACCELERATION] > 0.3:
-            gain = min(actor[ACCELERATION], 2.0)
+            gain = min(actor[ACCELERATION], FREE_GAIN_MPS2)
         lane = int(actor[LANE])
         s, r, along = locate_on(lanes, poses, lane, actor[A_X], actor[A_Y])
         turn = fold(actor[A_HEADING] - along)
@@ -225,20 +239,29 @@ def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts): 
         follows = on_lane and not (stands or walker) and speed > 0.0
         indicator = int(actor[INDICATOR])
         sideways = speed * math.sin(turn)
-        goal, rate, beside = r, 0.0, lane + indicator
+        goal, rate, beside, closer = r, 0.0, lane + indicator, 0
         if follows and abs(sideways) > 0.25:
             goal, rate = _sideways_goal(lanes, lane, r, sideways), abs(sideways)
+            closer = _comes_closer(route, count, actor)
         signals = abs(indicator) == 1
         announced = signals and rate == 0.0 and lanes[lane, ROAD_FIRST] <= beside < lanes[lane, ROAD_END]
         branched = False
-        for hypothesis in range(2):
+        for hypothesis in range(3 if walker else 2):
             likely, kind = 1.0, GOES_ON
             if follows:
                 start, rank, light = -1.0, hypothesis, indicator
                 if hypothesis == 1:
-                    if announced:
+                    if closer != 0:
+                        # It has only begun: be ready for one that comes faster, and brakes once it is there.
+                        rate = min(max(rate + SIDEWAYS_GAIN_MPS, LANE_CHANGE_MPS), max(FASTEST_SIDEWAYS_MPS, rate))
+                        gain = min(gain, -CUT_IN_BRAKING_MPS2) if closer > 0 else gain
+                        rank, likely, kind = 0, 0.5, CHANGES_LANE if closer > 0 else GOES_ON
+                    elif announced:
                         goal, rate = indicator * lanes[lane, LANE_WIDTH], LANE_CHANGE_MPS
                         start, rank, light, likely, kind = 0.3, 0, 0, 0.6, CHANGES_LANE
+                    elif actor[ACCELERATION] > FREE_GAIN_MPS2:
+                        # Who starts in a hurry may go on like that.
+                        gain, rank, likely = actor[ACCELERATION], 0, 0.5
                     elif branched:
                         likely, kind = 0.1 if signals else 0.3, TURNS
                     else:
@@ -248,19 +271,30 @@ def predict(lanes, poses, following, route, count, ego, actors, ghosts, facts): 
                 )
                 if hypothesis == 0:
                     branched = branches
-                    likely = 0.5 if announced else ((0.9 if signals else 0.7) if branched else 1.0)
+                    if closer != 0:
+                        likely = 0.6
+                    else:
+                        likely = 0.5 if announced else ((0.9 if signals else 0.7) if branched else 1.0)
             else:
-                v, wait, lateral = speed, 0.0, actor[LATERAL]
+                v, wait, lateral, rate = speed, 0.0, actor[LATERAL], gain
                 if stands:
-                    v, lateral = 0.0, 0.0
-                if hypothesis == 1:
+                    v, lateral, rate = 0.0, 0.0, 0.0
+                free = not (walker or stands)
+                if walker and not stands and gain > 0.0:
+                    # Who sets off may go on gaining speed for any time: not at all, for a moment, for long.
+                    v, rate, likely = speed + actor[ACCELERATION] * SETTING_OFF_S[hypothesis], 0.0, 0.6
+                elif hypothesis == 1:
                     if not (stands and walker and _faces_route(route, count, actor)):
                         break
                     v, wait, likely, kind = SET_OFF_MPS, 0.3, 0.2, SETS_OFF
-                free = not (walker or stands)
+                elif hypothesis == 2:
+                    break
                 go_on(
-                    actor[A_X], actor[A_Y], actor[A_HEADING], v, lateral, 0.0 if stands else gain,
+                    actor[A_X], actor[A_Y], actor[A_HEADING], v, lateral, rate,
                     actor[YAW_RATE] if free else 0.0, wait, ghosts[used],
                 )  # fmt: skip
-            used = _keep(route, count, ego, ghosts, facts, used, a, likely, actor[A_LENGTH], actor[A_WIDTH], kind)
+            kept = _keep(route, count, ego, ghosts, facts, used, a, likely, actor[A_LENGTH], actor[A_WIDTH], kind)
+            if closer != 0:
+                facts[used, SLACK] *= UNSURE
+            used = kept
     return used

@@ -33,7 +33,7 @@ class ChainBraking:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(15.0, 32.0, "m/s"),
-        "time_gap_s": Range(0.08, 1.0, "s"),  # from the ego to the last of the platoon
+        "time_gap_s": Range(0.03, 0.8, "s"),  # from the ego to the last of the platoon
         "platoon_gap_s": Range(0.6, 1.1, "s"),  # inside the platoon
         "first_braking_mps2": Range(6.0, 9.0, "m/s2"),
         "reaction_s": Range(0.6, 1.2, "s"),  # of the drivers in the platoon

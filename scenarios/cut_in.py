@@ -31,10 +31,10 @@ class CutIn:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(17.0, 33.0, "m/s"),
-        "speed_difference_mps": Range(3.0, 14.0, "m/s"),
-        "ttc_s": Range(-0.6, 1.1, "s"),  # left when the vehicle begins to overlap the ego's path
-        "lateral_speed_mps": Range(1.1, 2.7, "m/s"),
-        "braking_mps2": Range(0.0, 9.0, "m/s2"),
+        "speed_difference_mps": Range(3.0, 16.0, "m/s"),
+        "ttc_s": Range(-0.6, 3.6, "s"),  # left when the vehicle begins to overlap the ego's path
+        "lateral_speed_mps": Range(1.2, 4.2, "m/s"),
+        "braking_mps2": Range(0.0, 10.0, "m/s2"),
         "side": Choice(("left", "right")),
     }
 
@@ -80,7 +80,7 @@ class CutIn:
                 pace, level_m = speed * float(rng.uniform(0.97, 1.02)), here
             flow(
                 stage, rng, near, (max(here - 60.0, 10.0), here + 150.0), pace,
-                keep_free=free, share=0.6, level_m=level_m,
+                keep_free=free, share=0.85, level_m=level_m,
             )  # fmt: skip
         tail(stage, rng, lane, _START_M, speed)
         shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, 1000.0), 0.7)

@@ -23,6 +23,7 @@ _START_M = 80.0
 _PATH_HALF_M = 1.4
 _PATH_REACH_M = 60.0
 _LIMIT_MPS = 19.44
+_UNDER_WAY_MPS2 = 30.0
 
 
 class CyclistCrossing:
@@ -30,7 +31,8 @@ class CyclistCrossing:
 
     name = "cyclist_crossing"
     description = (
-        "A cyclist at a path from the side starts and crosses the road so that an ego that does not react hits them."
+        "A cyclist on a path from the side sets off, or rides out from behind a house, and crosses the road so that "
+        "an ego that does not react hits them."
     )
     tags = (
         "euro_ncap:CBNA", "euro_ncap:CBNAO", "euro_ncap:CBFA", "nhtsa:14", "bench2drive:CrossingBicycleFlow",
@@ -38,8 +40,8 @@ class CyclistCrossing:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(10.0, 19.4, "m/s"),
-        "cyclist_speed_mps": Range(3.0, 7.0, "m/s"),
-        "start_distance_m": Range(1.0, 4.5, "m"),  # from the edge of the road
+        "cyclist_speed_mps": Range(3.0, 8.0, "m/s"),
+        "start_distance_m": Range(0.2, 6.0, "m"),  # from the edge of the road, or from behind the house
         "offset_s": Range(-0.6, 0.3, "s"),  # ego front at the path minus cyclist at the lane centre
         "side": Choice(("left", "right")),
         "corner": Choice(("open", "house")),
@@ -51,8 +53,12 @@ class CyclistCrossing:
         road = two_way(1, pick(rng, ("straight", "sine")), width_m=URBAN_WIDTH_M, limit_mps=_LIMIT_MPS)
         lane, facing, width = ("a", "b", 0), ("b", "a", 0), road.lane_width_m
         stage = Stage(road, ego_on(lane, _START_M, speed), (lane,))
-        begin_m = params["start_distance_m"] + (1.5 if left else 0.5) * width
+        house, setback = params["corner"] == "house", float(rng.uniform(0.6, 2.2))
+        edge_m = (1.5 if left else 0.5) * width
+        begin_m = params["start_distance_m"] + edge_m
         gain = float(rng.uniform(2.5, 4.0))
+        if house:  # out of sight the cyclist is already under way
+            begin_m, gain = begin_m + VERGE_M + setback + 1.0, _UNDER_WAY_MPS2
         reach_s = start_up_time_s(begin_m, ride, gain) + params["offset_s"]
         wait = 3.3 + float(rng.uniform(0.0, 1.5))
         line_m = _START_M + 0.5 * stage.ego.length_m + speed * (wait + reach_s)
@@ -67,7 +73,7 @@ class CyclistCrossing:
                 who, Action.SPEED, ride, rate=gain, trigger=Trigger.EGO_TTA, threshold=reach_s, after=ready
             )
         _path(stage, line_m)
-        _surroundings(stage, rng, line_m, left, params["corner"] == "house")
+        _surroundings(stage, rng, line_m, left, house, setback)
         opposite = road.beside(lane, line_m, facing)
         near = road.beside(lane, _START_M + 15.0, facing)
         flow(stage, rng, facing, (opposite + 12.0, near), 0.9 * speed, share=0.6)
@@ -85,10 +91,12 @@ def _path(stage: Stage, line_m: float) -> None:
         stage.walkable.extend(stage.road.strip(stage.route[0], along, edges))
 
 
-def _surroundings(stage: Stage, rng: np.random.Generator, line_m: float, left: bool, house: bool) -> None:
+def _surroundings(
+    stage: Stage, rng: np.random.Generator, line_m: float, left: bool, house: bool, setback: float
+) -> None:
     """Furnish both sides; ``house`` puts one where it hides the cyclist's side of the path."""
     road, lane, facing = stage.road, stage.route[0], ("b", "a", 0)
-    width, setback, length = road.lane_width_m, float(rng.uniform(0.6, 2.2)), float(rng.uniform(12.0, 20.0))
+    width, length = road.lane_width_m, float(rng.uniform(12.0, 20.0))
     depth, beside = float(rng.uniform(9.0, 14.0)), float(rng.uniform(0.4, 1.4))
     inner = 0.5 * width + VERGE_M + setback
     if house:

@@ -36,9 +36,9 @@ class LaneDrop:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(15.0, 25.0, "m/s"),
-        "speed_difference_mps": Range(4.0, 13.0, "m/s"),
-        "ttc_s": Range(-0.7, 0.8, "s"),  # left when the vehicle begins to overlap the ego's path
-        "lateral_speed_mps": Range(1.3, 2.7, "m/s"),
+        "speed_difference_mps": Range(4.0, 15.0, "m/s"),
+        "ttc_s": Range(-1.0, 1.8, "s"),  # left when the vehicle begins to overlap the ego's path
+        "lateral_speed_mps": Range(1.3, 3.2, "m/s"),
         "braking_mps2": Range(0.0, 8.0, "m/s2"),
         "closed": Choice(("left", "right")),
     }

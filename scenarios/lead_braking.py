@@ -30,8 +30,8 @@ class LeadBraking:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(11.0, 33.0, "m/s"),
-        "time_gap_s": Range(0.08, 1.05, "s"),
-        "braking_mps2": Range(7.5, 10.0, "m/s2"),
+        "time_gap_s": Range(0.03, 0.8, "s"),
+        "braking_mps2": Range(7.0, 10.5, "m/s2"),
         "end_speed_share": Range(0.0, 0.5),  # of the speed before
     }
 

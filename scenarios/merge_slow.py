@@ -36,7 +36,7 @@ class MergeSlow:
         "ego_speed_mps": Range(13.0, 23.0, "m/s"),
         "slow_speed_mps": Range(0.0, 4.0, "m/s"),
         "braking_mps2": Range(7.0, 10.0, "m/s2"),
-        "time_gap_s": Range(0.03, 0.8, "s"),  # to the vehicle ahead when the ego has merged
+        "time_gap_s": Range(0.02, 0.55, "s"),  # to the vehicle ahead when the ego has merged
         "before_merge_s": Range(0.0, 3.0, "s"),  # from the braking to the merge
     }
 

@@ -37,9 +37,9 @@ class PedestrianOccluded:
     )  # fmt: skip
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(8.0, 16.0, "m/s"),
-        "walk_speed_mps": Range(1.4, 3.5, "m/s"),
-        "parking_gap_m": Range(0.3, 1.0, "m"),  # from the lane to the parked cars
+        "ego_speed_mps": Range(7.0, 16.5, "m/s"),
+        "walk_speed_mps": Range(1.0, 3.8, "m/s"),
+        "parking_gap_m": Range(0.2, 1.6, "m"),  # from the lane to the parked cars
         "offset_s": Range(-0.6, 0.4, "s"),  # ego front at the crossing line minus walker at the lane centre
         "walker": Choice(("adult", "child")),
         "occluder": Choice(("car", "van")),

@@ -36,11 +36,11 @@ class StoppedObstacle:
     tags = ("nhtsa:26", "nhtsa:36", "euro_ncap:CCRs", "bench2drive:ParkedObstacle", "bench2drive:Accident")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(18.0, 33.0, "m/s"),
+        "ego_speed_mps": Range(19.0, 36.0, "m/s"),
         "situation": Choice((_BEND, _FOG, _NIGHT, _LOAD)),
-        "visibility_m": Range(30.0, 100.0, "m"),  # fog
+        "visibility_m": Range(16.0, 110.0, "m"),  # fog
         "wall_gap_m": Range(0.4, 1.2, "m"),  # bend: from the lane to the wall on its inside
-        "time_gap_s": Range(0.3, 1.5, "s"),  # lost load: from the ego to the load
+        "time_gap_s": Range(0.15, 1.5, "s"),  # lost load: from the ego to the load
         "load_braking_mps2": Range(6.0, 10.0, "m/s2"),  # lost load: how hard it slides
     }
 

@@ -39,9 +39,9 @@ class UnprotectedLeft:
     )  # fmt: skip
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(6.0, 8.5, "m/s"),
-        "oncoming_speed_mps": Range(13.0, 23.0, "m/s"),
-        "offset_s": Range(0.2, 1.2, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
+        "ego_speed_mps": Range(6.0, 11.0, "m/s"),
+        "oncoming_speed_mps": Range(13.0, 30.0, "m/s"),
+        "offset_s": Range(0.1, 1.1, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
         "screen": Choice(("truck", "none")),
     }
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from simdrive.scenarios.cast import draw_traffic_shape, on_lane
-from simdrive.scenarios.parameters import Parameter, Range
-from simdrive.scenarios.roads import RURAL_LIMIT_MPS, two_way
+from simdrive.scenarios.parameters import Choice, Parameter, Range
+from simdrive.scenarios.roads import RURAL_LIMIT_MPS, URBAN_WIDTH_M, two_way
 from simdrive.scenarios.scenery import draw_light, pick, shoulder
 from simdrive.scenarios.stage import Stage, ego_on
 from simdrive.scenarios.timing import shift_time_s
@@ -22,30 +22,33 @@ _LENGTH_M = 1200.0
 
 
 class WrongWay:
-    """Four-lane road without a median; an oncoming vehicle crosses the centre line, some return in time."""
+    """Road without a median, one or two lanes each way; an oncoming vehicle crosses the centre line, some return."""
 
     name = "wrong_way"
     description = (
-        "On a road with two lanes each way an oncoming vehicle crosses into the ego's lane and stays there for some "
-        "seconds; the lane on the right may be free."
+        "On a road with one or two lanes each way an oncoming vehicle crosses into the ego's lane and stays there for "
+        "some seconds; where there is a lane on the right, it may be free."
     )
     tags = ("nhtsa:20", "nhtsa:21", "euro_ncap:CCFhos", "euro_ncap:CCFhol", "bench2drive:InvadingTurn")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(14.0, 26.0, "m/s"),
         "oncoming_speed_mps": Range(14.0, 26.0, "m/s"),
-        "ttc_s": Range(0.2, 2.6, "s"),  # left when the vehicle begins to overlap the ego's path
-        "lateral_speed_mps": Range(1.4, 2.7, "m/s"),
-        "intrusion": Range(0.8, 1.1),  # how far into the lane, 1 = to its centre
+        "ttc_s": Range(0.0, 4.8, "s"),  # left when the vehicle begins to overlap the ego's path
+        "lateral_speed_mps": Range(1.4, 4.0, "m/s"),
+        "intrusion": Range(0.6, 1.2),  # how far into the lane, 1 = to its centre
         "return_s": Range(1.5, 6.0, "s"),  # from leaving its lane to turning back
+        "lanes_each": Choice((1, 2)),
     }
 
     def build(self, params: Mapping[str, Any], rng: np.random.Generator, hazard: bool) -> WorldSpec:
         """Return the world of one case."""
         speed, facing_speed = params["ego_speed_mps"], params["oncoming_speed_mps"]
         shape = pick(rng, ("straight", "straight", "sine", "left", "right"))
-        road = two_way(2, shape, radius_m=900.0, length_m=_LENGTH_M, limit_mps=RURAL_LIMIT_MPS)
-        lane, right, facing = ("a", "b", 0), ("a", "b", 1), ("b", "a", 0)
+        lanes = params["lanes_each"]
+        wide = URBAN_WIDTH_M if lanes > 1 else float(rng.uniform(2.75, 3.1))
+        road = two_way(lanes, shape, radius_m=900.0, length_m=_LENGTH_M, width_m=wide, limit_mps=RURAL_LIMIT_MPS)
+        lane, right, facing = ("a", "b", 0), ("a", "b", lanes - 1), ("b", "a", 0)
         stage = Stage(road, ego_on(lane, _START_M, speed), (lane,))
         width = road.lane_width_m
 
@@ -65,12 +68,26 @@ class WrongWay:
             )
             stage.event(who, Action.OFFSET, 0.0, rate=rate, after=row, delay_s=params["return_s"])
         pace = speed * float(rng.uniform(0.97, 1.02))
-        flow(stage, rng, right, (_START_M - 50.0, _START_M + 130.0), pace, share=0.45, level_m=_START_M)
-        outer = ("b", "a", 1)
-        here = road.beside(lane, _START_M, outer)
-        flow(stage, rng, outer, (here - 330.0, here - 20.0), facing_speed, share=0.5, gap_m=(25.0, 90.0))
+        here = road.beside(lane, _START_M, facing)
+        if lanes > 1:
+            flow(stage, rng, right, (_START_M - 50.0, _START_M + 130.0), pace, share=0.75, level_m=_START_M)
+            span = (here - 330.0, here - 20.0)
+            flow(stage, rng, ("b", "a", 1), span, facing_speed, share=0.5, gap_m=(25.0, 90.0))
         flow(stage, rng, facing, (level + 70.0, here - 25.0), facing_speed, share=0.5)  # have passed by then
-        flow(stage, rng, facing, (level - 190.0, level - 25.0), facing_speed, share=0.8, gap_m=(12.0, 40.0))
+        close = on_lane(
+            rng,
+            "behind",
+            draw_traffic_shape(rng),
+            facing,
+            0.0,
+            facing_speed,
+            reactive=True,
+            time_wanted_s=0.2,
+            jam_gap_m=1.5,
+        )
+        apart = 0.5 * (close.length_m + other.length_m) + float(rng.uniform(4.0, 10.0))
+        stage.add(replace(close, s_m=level - apart))
+        flow(stage, rng, facing, (level - 190.0, level - apart - 20.0), facing_speed, share=0.8, gap_m=(10.0, 35.0))
         tail(stage, rng, lane, _START_M, speed)
         shoulder(stage, right, (_START_M - 40.0, 900.0), 0.5)
         return stage.world(

@@ -61,7 +61,8 @@ def advance(speed: float, acceleration: float, dt: float, ends_at_zero: bool) ->
         ends_at_zero: stop for the rest of the tick where the speed reaches zero.
     """
     after = speed + acceleration * dt
-    if not ends_at_zero or after * speed > 0.0 or (speed == 0.0 and after >= 0.0):
+    same_way = (after > 0.0 and speed > 0.0) or (after < 0.0 and speed < 0.0)
+    if not ends_at_zero or same_way or (speed == 0.0 and after >= 0.0):
         return after, 0.5 * (speed + after) * dt
     if after == 0.0 or speed == 0.0:
         return 0.0, 0.5 * speed * dt

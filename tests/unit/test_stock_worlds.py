@@ -248,11 +248,11 @@ def test_bad_arguments_are_refused() -> None:
 
 def test_parameters_are_copied_from_instances() -> None:
     road = _lonely(lambda road: IDMVehicle(road, [0.0, 0.0], 0.0, 20.0))
-    road.vehicles[0].DISTANCE_WANTED, road.vehicles[0].MAX_SPEED = 7.0, 22.0
+    road.vehicles[0].DISTANCE_WANTED, road.vehicles[0].MAX_SPEED = 6.25, 22.0
     traits = StockWorlds([road]).batch.traits
-    assert traits.distance_wanted[0, 0] == 7.0
+    assert traits.distance_wanted[0, 0] == 6.25
     assert traits.max_speed[0, 0] == 22.0
-    assert IDMVehicle.DISTANCE_WANTED != 7.0
+    assert IDMVehicle.DISTANCE_WANTED != 6.25
 
 
 def test_shared_routes_share_their_pointer() -> None:

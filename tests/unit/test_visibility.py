@@ -87,10 +87,12 @@ def test_fog_rain_and_night_limit_sight() -> None:
     props = (person, car)
     assert sight(World(props))[0].all()
     assert not sight(World(props, light=Lighting(fog_visibility_m=45.0)))[0, 1:].any()
-    far = Prop(850.0, 0.0, Shape.TRUCK)  # a car there would be a sliver; the heaviest rain lets one see 800 m
+    far = Prop(850.0, 0.0, Shape.TRUCK)  # a car there would be a sliver
     assert sight(World((far,)))[0, 1]
     assert not sight(World((far,), light=Lighting(rain=1.0)))[0, 1]
-    assert sight(World((replace(far, x=700.0),), light=Lighting(rain=1.0)))[0, 1]
+    # Clear air lets one see 2000 m, the heaviest rain 800 m, both together 1 / (1 / 2000 + 1 / 800) = 571 m.
+    assert sight(World((replace(far, x=570.0),), light=Lighting(rain=1.0)))[0, 1]
+    assert not sight(World((replace(far, x=580.0),), light=Lighting(rain=1.0)))[0, 1]
     night = Lighting(sun_elevation_deg=-20.0)
     assert sight(World(props, light=night))[0].tolist() == [True, True, True]
     aside = Prop(10.0, 20.0, Shape.PEDESTRIAN)
