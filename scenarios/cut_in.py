@@ -32,8 +32,8 @@ class CutIn:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(17.0, 33.0, "m/s"),
         "speed_difference_mps": Range(3.0, 16.0, "m/s"),
-        "ttc_s": Range(-0.6, 3.6, "s"),  # left when the vehicle begins to overlap the ego's path
-        "lateral_speed_mps": Range(1.2, 4.2, "m/s"),
+        "ttc_s": Range(-0.5, 2.9, "s"),  # left when the vehicle begins to overlap the ego's path
+        "lateral_speed_mps": Range(1.4, 4.4, "m/s"),
         "braking_mps2": Range(0.0, 10.0, "m/s2"),
         "side": Choice(("left", "right")),
     }

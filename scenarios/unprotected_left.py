@@ -41,7 +41,7 @@ class UnprotectedLeft:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(6.0, 11.0, "m/s"),
         "oncoming_speed_mps": Range(13.0, 30.0, "m/s"),
-        "offset_s": Range(0.1, 1.1, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
+        "offset_s": Range(0.2, 0.9, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
         "screen": Choice(("truck", "none")),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,6 +37,11 @@ from simdrive.sim.width import free_widths
 ROUTE_BEHIND_M = 40.0  # route kept behind the start of the ego
 ROUTE_BEYOND_M = 160.0  # route kept beyond the goal: plans look that far
 _BY_LANES = (Behaviour.IDM, Behaviour.CONTROLLED, Behaviour.LINEAR)
+
+
+# The same case is driven by several agents: what lies beside its route is worked out once per process.
+_KNOWN_WIDTHS: dict[bytes, Float] = {}
+_MOST_WIDTHS = 4096
 
 
 def assemble(specs: Sequence[WorldSpec]) -> Batch:
@@ -161,10 +167,19 @@ def _ways(
     for w, route in enumerate(routes):
         stacked[w, : counts[w]], stacked[w, counts[w] :] = route, route[-1]
         first, last = _lane_range(roads, map_id[w])
-        free_widths(
-            roads.lane_geometry[first:last], roads.points, bool(roads.fused_dot[0]), *shared, int(polygons[w]),
-            int(polygons[w + 1]), stacked[w], int(counts[w]), widths[w],
-        )  # fmt: skip
+        key = _widths_key(specs[w], route)
+        known = _KNOWN_WIDTHS.get(key)
+        if known is None:
+            free_widths(
+                roads.lane_geometry[first:last], roads.points, bool(roads.fused_dot[0]), *shared, int(polygons[w]),
+                int(polygons[w + 1]), stacked[w], int(counts[w]), widths[w],
+            )  # fmt: skip
+            if len(_KNOWN_WIDTHS) >= _MOST_WIDTHS:
+                _KNOWN_WIDTHS.clear()
+            _KNOWN_WIDTHS[key] = widths[w, :, : counts[w]].copy()
+        else:
+            widths[w, :, : counts[w]] = known
+            widths[w, :, counts[w] :] = known[:, -1:]
     ways = Ways(
         route=stacked,
         route_count=counts,
@@ -173,6 +188,14 @@ def _ways(
         by_lanes=np.array([np.isin(row, _BY_LANES).any() for row in places.traits.behaviour]),
     )
     return ways, Widths(*(np.ascontiguousarray(widths[:, column]) for column in range(4)))
+
+
+def _widths_key(spec: WorldSpec, route: Float) -> bytes:
+    """Return a hash of all that the widths beside a route depend on."""
+    total = hashlib.sha256(spec.road.key.encode())
+    for array in (route, *spec.extra_drivable):
+        total.update(str(np.shape(array)).encode() + np.ascontiguousarray(array, np.float64).tobytes())
+    return total.digest()
 
 
 def _route(spec: WorldSpec) -> Float:
