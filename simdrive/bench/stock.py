@@ -1,18 +1,20 @@
 """Stock highway-env worlds for comparison: build them, step both sides, measure how far they part.
 
 Bit equality can be asked only where numpy and the kernels call the same C library: x86-64 with glibc, numpy's own
-AVX-512 functions switched off *before* numpy is imported. ``difference_of`` therefore measures in a fresh process.
+AVX-512 functions switched off *before* numpy is imported. ``differences_of`` therefore measures in fresh processes.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
 import subprocess  # a fixed command line, no shell
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -158,16 +160,37 @@ def bits_comparable() -> bool:
     return platform.machine().lower() in ("x86_64", "amd64") and platform.libc_ver()[0] == "glibc"
 
 
-def difference_of(env_id: str, seeds: int, sub_steps: int, regulated: bool = False) -> Difference:
-    """Measure ``compare_env`` on seeds 0 .. seeds - 1 in a fresh process under the libm rule.
+def differences_of(
+    env_ids: Sequence[str], seeds: int, sub_steps: int, regulated: bool = False
+) -> dict[str, Difference]:
+    """Measure ``compare_env`` on seeds 0 .. seeds - 1 of each id, in fresh processes under the libm rule.
+
+    Nearly all of the time is highway-env's own, hence one process per core, each with a share of the seeds.
 
     Raises:
         UnknownNameError: for an unknown id.
-        SimdriveError: if the process fails; its last line is in the message.
+        SimdriveError: if a process fails; its last line is in the message.
     """
-    if env_id not in stock_ids():
-        raise UnknownNameError("stock environment", env_id, stock_ids())
-    command = [sys.executable, "-m", "simdrive.bench.stock", env_id, str(seeds), str(sub_steps), str(int(regulated))]
+    for env_id in env_ids:
+        if env_id not in stock_ids():
+            raise UnknownNameError("stock environment", env_id, stock_ids())
+    cores = os.cpu_count() or 1
+    shares = [range(core * seeds // cores, (core + 1) * seeds // cores) for core in range(cores)]
+    shares = [share for share in shares if share]
+    with ThreadPoolExecutor(cores) as pool:
+        waiting = {
+            env_id: [pool.submit(_difference_of, env_id, share, sub_steps, regulated) for share in shares]
+            for env_id in env_ids
+        }
+        return {
+            env_id: functools.reduce(Difference.worst, (future.result() for future in futures), Difference())
+            for env_id, futures in waiting.items()
+        }
+
+
+def _difference_of(env_id: str, seeds: range, sub_steps: int, regulated: bool) -> Difference:
+    words = [env_id, str(seeds.start), str(seeds.stop), str(sub_steps), str(int(regulated))]
+    command = [sys.executable, "-m", "simdrive.bench.stock", *words]
     done = subprocess.run(  # noqa: S603
         command, env={**os.environ, **LIBM_RULE}, capture_output=True, text=True, check=False
     )
@@ -183,8 +206,8 @@ def forget_class_changes() -> None:
 
 
 def _main() -> None:
-    env_id, seeds, sub_steps, regulated = sys.argv[1:5]
-    found = compare_env(env_id, range(int(seeds)), int(sub_steps), bool(int(regulated)))
+    env_id, first, stop, sub_steps, regulated = sys.argv[1:6]
+    found = compare_env(env_id, range(int(first), int(stop)), int(sub_steps), bool(int(regulated)))
     print(json.dumps(asdict(found)))
 
 

@@ -84,7 +84,8 @@ def _thicken(draw: Float, cursor: Long) -> None:
         # The axis joins the middles of the shorter sides.
         ax, ay, bx, by = 0.5 * (x0 + x1), 0.5 * (y0 + y1), 0.5 * (x2 + x3), 0.5 * (y2 + y3)
         px, py, qx, qy = 0.5 * (x0 + x3), 0.5 * (y0 + y3), 0.5 * (x1 + x2), 0.5 * (y1 + y2)
-        along, across = math.hypot(bx - ax, by - ay), math.hypot(qx - px, qy - py)
+        along = math.sqrt((bx - ax) * (bx - ax) + (by - ay) * (by - ay))
+        across = math.sqrt((qx - px) * (qx - px) + (qy - py) * (qy - py))
         if along < across:
             ax, ay, bx, by, along = px, py, qx, qy, across
         thickness = area / max(along, 1e-9)

@@ -110,7 +110,8 @@ def _dtype(kind: Any, name: str) -> Any:
 def compile_roads(roads: Sequence[Road]) -> StockBatch:
     """Compile highway-env roads, one world each; vehicles come first in list order, then objects.
 
-    Roads that share a network object, or have equal networks, share a map.
+    Roads that share a network object, or have equal networks, share a map. A road given several times is compiled
+    once and becomes as many equal worlds.
 
     Raises:
         UnsupportedError: for a road, lane or vehicle class, or a changed constant, that the kernels do not reproduce.
@@ -121,6 +122,10 @@ def compile_roads(roads: Sequence[Road]) -> StockBatch:
     for road in roads:
         if type(road) not in _ROADS:
             raise UnsupportedError(f"road class {type(road).__qualname__} is not supported; {_known(_ROADS)}")
+    distinct = list({id(road): road for road in roads}.values())
+    if len(distinct) < len(roads):
+        place = {id(road): row for row, road in enumerate(distinct)}
+        return _chosen_worlds(compile_roads(distinct), [place[id(road)] for road in roads])
     maps, map_ids = _distinct_maps(roads)
     tables = join_maps(maps, fused_dot=numpy_dot_is_fused())
     crowds = [[*road.vehicles, *road.objects] for road in roads]
@@ -148,6 +153,20 @@ def compile_roads(roads: Sequence[Road]) -> StockBatch:
             _write_body(batch, b, i, body, maps[map_ids[b]], first)
             traits.is_object[b, i] = i >= len(road.vehicles)
     return batch
+
+
+def _chosen_worlds(batch: StockBatch, rows: Sequence[int]) -> StockBatch:
+    """Return a batch whose world b is a copy of world ``rows[b]``."""
+    return StockBatch(
+        actors=Actors(*(array[rows] for array in batch.actors)),
+        traits=Traits(*(array[rows] for array in batch.traits)),
+        routes=Routes(*(array[rows] for array in batch.routes)),
+        roads=batch.roads,
+        extras=Extras(*(array[rows] for array in batch.extras)),
+        info=WorldInfo(*(array[rows] for array in batch.info)),
+        scratch=Scratch(*(array[rows] for array in batch.scratch)),
+        maps=batch.maps,
+    )
 
 
 def _known(classes: Sequence[type]) -> str:

@@ -37,6 +37,7 @@ TABLE_SIZE = 1 << 16
 TINT_SHADOW, TINT_ZONE = np.int64(-1), np.int64(-2)  # codes of tinting polygons
 QUAD = np.int64(4)
 ZERO = np.int64(0)
+ALL, FOUR = np.uint64(0xFFFF_FFFF_FFFF_FFFF), np.uint64(0x0001_0001_0001_0001)
 MAX_CORNERS = 10
 _FAR_PIXELS = 1.0e5
 _ONE = 4294967296.0  # 2**32
@@ -96,61 +97,88 @@ def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touch
     """
     height, width = ids.shape
     shift = row_shift(height)
-    flat, one = ids.reshape(-1), np.uint64(1)
+    flat, zero, one = ids.reshape(-1), np.uint64(0), np.uint64(1)
+    words = flat[: flat.size // 4 * 4].view(np.uint64)
     for polygon in range(begin, end):
         corners = int(draw[polygon, SIZE])
-        area, top, bottom = 0.0, math.inf, -math.inf
         x0, y0 = draw[polygon, 2 * corners - 2], draw[polygon, 2 * corners - 1]
+        row0 = _first_centre(y0, height)
+        first, last, area = row0, row0, 0.0
         for corner in range(corners):
             x1, y1 = draw[polygon, 2 * corner], draw[polygon, 2 * corner + 1]
+            row1 = _first_centre(y1, height)
+            if row0 < row1:
+                _trace_edge(sides, 1, row0, row1, x0, y0, x1, y1, width)
+            elif row1 < row0:
+                _trace_edge(sides, 0, row1, row0, x1, y1, x0, y0, width)
             area += x0 * y1 - x1 * y0
-            top, bottom = min(top, y1), max(bottom, y1)
-            x0, y0 = x1, y1
-        first, last = _first_centre(top, height), _first_centre(bottom, height)
-        if first >= last:
-            continue
-        down = 1 if area > 0.0 else 0  # which side the edges that go down the picture are on
-        for corner in range(corners):
-            x1, y1 = draw[polygon, 2 * corner], draw[polygon, 2 * corner + 1]
-            _trace_edge(sides, down if y0 < y1 else 1 - down, x0, y0, x1, y1, width, height)
-            x0, y0 = x1, y1
+            first, last = min(first, row1), max(last, row1)
+            x0, y0, row0 = x1, y1, row1
+        # Edges that go down the picture lie right of those that go up, or left of them, as the corners turn.
+        left_side = 0 if area > 0.0 else 1
         code = int(draw[polygon, CODE])
         step = 0 if code >= OBJECT_ID else 1  # ground ids carry their row
-        for y in range(first, last):
-            left, right = sides[0, y], sides[1, y]
+        keep = zero if code >= 0 else ALL  # tints only add bits
+        value = np.uint64(SHADOW_BIT if code == TINT_SHADOW else ZONE_BIT)
+        lefts, rights = sides[left_side], sides[1 - left_side]
+        # Unsigned indices are not tested for being negative.
+        for row in range(np.uint64(first), np.uint64(last)):
+            left, right = lefts[row], rights[row]
             if right <= left:  # also keeps negative spans out
                 continue
-            touched[y, 0], touched[y, 1] = min(touched[y, 0], left), max(touched[y, 1], right)
-            place, stop = np.uint64(y * width + left), np.uint64(y * width + right)
+            touched[row, zero] = min(touched[row, zero], left)
+            touched[row, one] = max(touched[row, one], right)
             if code >= 0:
-                value = np.uint16(code if step == 0 else (code << ROW_BITS) | (y >> shift))
-                while place < stop:
-                    flat[place] = value
-                    place += one
-            else:
-                bit = np.uint16(SHADOW_BIT if code == TINT_SHADOW else ZONE_BIT)
-                while place < stop:
-                    flat[place] |= bit
-                    place += one
+                value = np.uint64(code if step == 0 else (code << ROW_BITS) | (np.int64(row) >> shift))
+            begin_row = row * np.uint64(width)
+            _fill_span(flat, words, begin_row + np.uint64(left), begin_row + np.uint64(right), keep, value * FOUR)
 
 
 @jit_bare_inline
-def _trace_edge(sides: Int, side: int, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> None:
-    """Write where an edge crosses the centres of the rows it spans: the first pixel right of it, 0..width.
+def _fill_span(flat: Ids, words: Words, place: int, stop: int, keep: int, value: int) -> None:
+    """Replace what ``keep`` does not keep of pixels [place, stop) by ``value``, four pixels at a time.
+
+    Both ends are written whatever the length: most spans are a few pixels long, and a branch on that costs more.
+
+    Args:
+        flat: ids of the picture; ``words``: the same memory, its last 0..3 pixels left out.
+        keep: 64 bits, all or none.
+        value: the id, or the bits to set, four times.
+    """
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    first, last = place >> two, (stop - one) >> two
+    if last >= np.uint64(words.size):
+        while place < stop:
+            flat[place] = np.uint16((np.uint64(flat[place]) & keep) | value)
+            place += one
+        return
+    left = ALL << ((place & three) << four)
+    right = ALL >> ((three - ((stop - one) & three)) << four)
+    if first == last:
+        left &= right
+        right = left
+    words[first] = (words[first] & (keep | ~left)) | (value & left)
+    words[last] = (words[last] & (keep | ~right)) | (value & right)
+    for word in range(first + one, last):
+        words[word] = (words[word] & keep) | value
+
+
+@jit_bare_inline
+def _trace_edge(
+    sides: Int, side: int, row: int, stop: int, x: float, y: float, lower_x: float, lower_y: float, width: int
+) -> None:
+    """Write where an edge crosses the centres of rows [row, stop): the first pixel right of it, 0..width.
 
     In fixed point with 32 fractional bits, from the upper end whatever the turning sense: neighbours then agree on
     their common edge.
     """
-    upper, lower, x = (y0, y1, x0) if y0 < y1 else (y1, y0, x1)
-    row, stop = _first_centre(upper, height), _first_centre(lower, height)
-    if row < stop:
-        slope = (x1 - x0) / (y1 - y0)
-        x += (row + 0.5 - upper) * slope - 0.5
-        place = np.int64(min(max(x, -_FAR_PIXELS), _FAR_PIXELS) * _ONE) + (np.int64(_ONE) - 1)
-        step = np.int64(min(max(slope, -_FAR_PIXELS), _FAR_PIXELS) * _ONE)
-        for y in range(row, stop):
-            sides[side, y] = min(max(place >> 32, 0), width)
-            place += step
+    slope = (lower_x - x) / (lower_y - y)
+    x += (row + 0.5 - y) * slope - 0.5
+    place = np.int64(min(max(x, -_FAR_PIXELS), _FAR_PIXELS) * _ONE) + (np.int64(_ONE) - 1)
+    step = np.int64(min(max(slope, -_FAR_PIXELS), _FAR_PIXELS) * _ONE)
+    for y_pixel in range(row, stop):
+        sides[side, y_pixel] = min(max(place >> 32, 0), width)
+        place += step
 
 
 @jit_bare
@@ -167,43 +195,62 @@ def resolve_packed(ids: Ids, table: Words, touched: Int, rgb_words: npt.NDArray[
     height, width = ids.shape
     groups = ids.reshape(-1).view(np.uint64)
     per_row = width // 4
+    for y in range(height):
+        begin, end = y * per_row, (y + 1) * per_row
+        busy_to = begin + (touched[y, 1] + 3) // 4
+        busy_from = min(begin + touched[y, 0] // 4, busy_to)
+        if busy_from > begin:
+            _resolve_run(groups[begin], table, rgb_words, label_words, begin, busy_from)
+        if busy_to < end:
+            _resolve_run(groups[end - 1], table, rgb_words, label_words, busy_to, end)
+        _resolve_each(groups, table, rgb_words, label_words, np.uint64(busy_from), np.uint64(busy_to))
+
+
+@jit_bare_inline
+def _resolve_each(
+    groups: Words, table: Words, rgb_words: npt.NDArray[np.uint32], label_words: Words, group: int, end: int
+) -> None:
+    """Write groups [group, end) one by one; the indices are unsigned, so that none is tested for being negative."""
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    place, labels = three * group, label_words.shape[0] > 0
+    while group < end:
+        word0, word1, word2, label = _resolve_group(groups[group], table)
+        rgb_words[place], rgb_words[place + one] = np.uint32(word0), np.uint32(word1)
+        rgb_words[place + two] = np.uint32(word2)
+        if labels:
+            label_words[group] = label
+        place += three
+        group += one
+
+
+@jit_bare_inline
+def _resolve_group(four: int, table: Words) -> tuple[int, int, int, int]:
+    """Return the colours of four pixels as three 32-bit words, and their labels as one 64-bit word."""
     u8, u16, u24 = np.uint64(8), np.uint64(16), np.uint64(24)
     u32, u48 = np.uint64(32), np.uint64(48)
     byte, pair, triple = np.uint64(0xFF), np.uint64(0xFFFF), np.uint64(0xFFFFFF)
-    labels = label_words.shape[0] > 0
-    for y in range(height):
-        begin, end = np.uint64(y * per_row), np.uint64((y + 1) * per_row)
-        busy_from = np.uint64(y * per_row + touched[y, 0] // 4)
-        busy_to = np.uint64(y * per_row + (touched[y, 1] + 3) // 4)
-        last = ~groups[begin]
-        word0 = word1 = word2 = label = np.uint64(0)
-        group = begin
-        while group < end:
-            four = groups[group]
-            if four != last:
-                last = four
-                e0, e1 = table[four & pair], table[(four >> u16) & pair]
-                e2, e3 = table[(four >> u32) & pair], table[four >> u48]
-                word0 = (e0 & triple) | (e1 << u24)
-                word1 = ((e1 >> u8) & pair) | (e2 << u16)
-                word2 = ((e2 >> u16) & byte) | (e3 << u8)
-                label = (e0 >> u48) | ((e1 >> u48) << u16) | ((e2 >> u48) << u32) | ((e3 >> u48) << u48)
-            # Outside the touched part the row is one colour: a tight loop without look-ups.
-            stop = group + np.uint64(1)
-            if group >= busy_to:
-                stop = end
-            elif group < busy_from:
-                stop = min(busy_from, end)
-            word = group * np.uint64(3)
-            if labels:
-                for place in range(group, stop):
-                    label_words[place] = label
-            while group < stop:
-                rgb_words[word] = np.uint32(word0)
-                rgb_words[word + np.uint64(1)] = np.uint32(word1)
-                rgb_words[word + np.uint64(2)] = np.uint32(word2)
-                word += np.uint64(3)
-                group += np.uint64(1)
+    e0, e1 = table[four & pair], table[(four >> u16) & pair]
+    e2, e3 = table[(four >> u32) & pair], table[four >> u48]
+    word0 = (e0 & triple) | (e1 << u24)
+    word1 = ((e1 >> u8) & pair) | (e2 << u16)
+    word2 = ((e2 >> u16) & byte) | (e3 << u8)
+    return word0, word1, word2, (e0 >> u48) | ((e1 >> u48) << u16) | ((e2 >> u48) << u32) | ((e3 >> u48) << u48)
+
+
+@jit_bare_inline
+def _resolve_run(
+    four: int, table: Words, rgb_words: npt.NDArray[np.uint32], label_words: Words, begin: int, end: int
+) -> None:
+    """Write equal groups [begin, end); slices from 0, so that the loops vectorise."""
+    word0, word1, word2, label = _resolve_group(four, table)
+    first, second, third = np.uint32(word0), np.uint32(word1), np.uint32(word2)
+    words = rgb_words[3 * begin : 3 * end]
+    for group in range(end - begin):
+        words[3 * group], words[3 * group + 1], words[3 * group + 2] = first, second, third
+    if label_words.shape[0] > 0:
+        labels = label_words[begin:end]
+        for group in range(end - begin):
+            labels[group] = label
 
 
 @jit_bare
