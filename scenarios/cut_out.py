@@ -35,7 +35,7 @@ class CutOut:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(17.0, 33.0, "m/s"),
         "time_gap_s": Range(0.2, 1.3, "s"),  # from the ego to the vehicle ahead
-        "reveal_s": Range(1.82, 2.4, "s"),  # from the lane change to when its driver would have hit the stopped one
+        "reveal_s": Range(1.82, 2.25, "s"),  # from the lane change to when its driver would have hit the stopped one
         "lead": Choice(("car", "van", "truck")),
         "side": Choice(("left", "right")),
     }

@@ -158,13 +158,13 @@ def compile_roads(roads: Sequence[Road]) -> StockBatch:
 def _chosen_worlds(batch: StockBatch, rows: Sequence[int]) -> StockBatch:
     """Return a batch whose world b is a copy of world ``rows[b]``."""
     return StockBatch(
-        actors=Actors(*(array[rows] for array in batch.actors)),
-        traits=Traits(*(array[rows] for array in batch.traits)),
-        routes=Routes(*(array[rows] for array in batch.routes)),
+        actors=Actors._make(array[rows] for array in batch.actors),
+        traits=Traits._make(array[rows] for array in batch.traits),
+        routes=Routes._make(array[rows] for array in batch.routes),
         roads=batch.roads,
-        extras=Extras(*(array[rows] for array in batch.extras)),
-        info=WorldInfo(*(array[rows] for array in batch.info)),
-        scratch=Scratch(*(array[rows] for array in batch.scratch)),
+        extras=Extras._make(array[rows] for array in batch.extras),
+        info=WorldInfo._make(array[rows] for array in batch.info),
+        scratch=Scratch._make(array[rows] for array in batch.scratch),
         maps=batch.maps,
     )
 
