@@ -42,6 +42,14 @@ SUBSTEPS = 2
 
 
 @jit
+def copy_table(source, target):  # type: ignore[no-untyped-def]
+    """Copy one candidate over another; a loop, because assigning slices would allocate."""
+    for i in range(source.shape[0]):
+        for k in range(source.shape[1]):
+            target[i, k] = source[i, k]
+
+
+@jit
 def meetings(ego, bend, r1, length, ghosts, facts, used):  # type: ignore[no-untyped-def]
     """Note in ``facts`` when and where each ghost is in the path of a car that shifts to ``r1``; M_IN -1 = never."""
     low_r = min(ego[E_R], r1) - 0.5 * ego[E_WIDTH] - CORRIDOR_M - 0.5

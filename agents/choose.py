@@ -15,6 +15,7 @@ from simdrive.agents.candidates import (
     C_SPEED,
     COLUMNS,
     FOLLOW,
+    copy_table,
     meetings,
     roll,
     sharpest,
@@ -38,7 +39,7 @@ from simdrive.agents.predict import (
     predict,
 )
 from simdrive.agents.scene import E_CURVATURE, E_FREE, E_R, E_S, E_SLOPE, E_SPEED, E_TIME, E_WIDTH, LANE
-from simdrive.jit import jit
+from simdrive.jit import jit, jit_allocating
 from simdrive.sim.plans import route_pose, shift_length, write_point
 
 PLAN_ROWS = 26  # 5 s in steps of STEP_S
@@ -116,7 +117,7 @@ def _speeds(  # type: ignore[no-untyped-def]
         )  # fmt: skip
         if cost < best:
             best = cost
-            kept[:, :] = candidate
+            copy_table(candidate, kept)
     return best, length
 
 
@@ -212,7 +213,7 @@ def choose(  # type: ignore[no-untyped-def]
     return best, goal, end
 
 
-@jit
+@jit_allocating
 def plan_rows(  # type: ignore[no-untyped-def]
     rows, memory, lanes, poses, following, routes, bounds, egos, actors, driver, bend_mps2, caution, plans, costs
 ):
@@ -221,24 +222,35 @@ def plan_rows(  # type: ignore[no-untyped-def]
     candidate, kept = np.zeros((STEPS, COLUMNS)), np.zeros((STEPS, COLUMNS))
     active, bends, rooms = np.zeros(GHOSTS, np.int64), np.empty(routes.shape[1]), np.empty(5)
     for n in range(routes.shape[0]):
-        route, ego, known = routes[n], egos[n], memory[rows[n]]
-        count = valid_points(route)
-        bend_speeds(route, count, ego[E_FREE], bend_mps2, 1.5, bends)
-        used = predict(lanes, poses, following, route, count, ego, actors[n], ghosts, facts)
-        fresh = not math.isnan(known[PREVIOUS_T]) and ego[E_TIME] - known[PREVIOUS_T] < 1.5
-        previous, previous_end, planned = 0.0, 0.0, math.nan
-        if fresh:
-            previous, previous_end = known[PREVIOUS_R], known[PREVIOUS_END]
-            ahead = min(round((ego[E_TIME] - known[PREVIOUS_T] + 1.0) / STEP_S), PLAN_ROWS - 1)
-            planned = known[PREVIOUS_V + ahead]
-        _, _, _, along = route_pose(route, ego[E_S])
-        bend = ego[E_CURVATURE] - along if ego[E_SPEED] > 2.0 else 0.0
-        costs[n], goal, end = choose(
-            route, count, bends, bounds[n], ego, driver, ghosts, facts, used, caution, planned,
-            lanes[int(actors[n, 0, LANE]), LANE_WIDTH], previous, previous_end, bend, candidate, kept, active,
-            rooms,
+        costs[n] = _plan_row(
+            memory[rows[n]], lanes, poses, following, routes[n], bounds[n], egos[n], actors[n], driver, bend_mps2,
+            caution, plans[n], ghosts, facts, candidate, kept, active, bends, rooms,
         )  # fmt: skip
-        known[PREVIOUS_R], known[PREVIOUS_T], known[PREVIOUS_END] = goal, ego[E_TIME], end
-        for k in range(plans.shape[1]):
-            known[PREVIOUS_V + k] = kept[k, C_SPEED]
-            write_point(route, kept[k, C_S], kept[k, C_R], kept[k, C_SLOPE], kept[k, C_SPEED], k * STEP_S, plans[n, k])
+
+
+@jit
+def _plan_row(  # type: ignore[no-untyped-def]
+    known, lanes, poses, following, route, bounds, ego, actors, driver, bend_mps2, caution, plan,
+    ghosts, facts, candidate, kept, active, bends, rooms,
+):  # fmt: skip
+    """Plan for one row; everything after ``plan`` is working memory. Return what the plan costs."""
+    count = valid_points(route)
+    bend_speeds(route, count, ego[E_FREE], bend_mps2, 1.5, bends)
+    used = predict(lanes, poses, following, route, count, ego, actors, ghosts, facts)
+    fresh = not math.isnan(known[PREVIOUS_T]) and ego[E_TIME] - known[PREVIOUS_T] < 1.5
+    previous, previous_end, planned = 0.0, 0.0, math.nan
+    if fresh:
+        previous, previous_end = known[PREVIOUS_R], known[PREVIOUS_END]
+        ahead = min(round((ego[E_TIME] - known[PREVIOUS_T] + 1.0) / STEP_S), PLAN_ROWS - 1)
+        planned = known[PREVIOUS_V + ahead]
+    _, _, _, along = route_pose(route, ego[E_S])
+    bend = ego[E_CURVATURE] - along if ego[E_SPEED] > 2.0 else 0.0
+    cost, goal, end = choose(
+        route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, planned,
+        lanes[int(actors[0, LANE]), LANE_WIDTH], previous, previous_end, bend, candidate, kept, active, rooms,
+    )  # fmt: skip
+    known[PREVIOUS_R], known[PREVIOUS_T], known[PREVIOUS_END] = goal, ego[E_TIME], end
+    for k in range(plan.shape[0]):
+        known[PREVIOUS_V + k] = kept[k, C_SPEED]
+        write_point(route, kept[k, C_S], kept[k, C_R], kept[k, C_SLOPE], kept[k, C_SPEED], k * STEP_S, plan[k])
+    return cost

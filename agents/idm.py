@@ -13,8 +13,7 @@ from simdrive.types import Charge, Float, Long, ObservationBatch, PlanBatch, Wan
 
 
 @jit
-def _plan_rows(routes, egos, actors, bend_mps2, margin_m, driver, times, plans):  # type: ignore[no-untyped-def]
-    bends = np.empty(routes.shape[1])
+def _plan_rows(routes, egos, actors, bend_mps2, margin_m, driver, times, bends, plans):  # type: ignore[no-untyped-def]
     for n in range(routes.shape[0]):
         route, ego = routes[n], egos[n]
         count = valid_points(route)
@@ -53,5 +52,8 @@ class Idm:
         """Follow whoever is ahead."""
         actors = pack_actors(view_of(batch, self.card.name))
         plans: Float = np.empty((len(batch), PLAN_POINTS, 5))
-        _plan_rows(batch.route, pack_ego(batch), actors, self._bend, self._margin, self._driver, PLAN_TIMES, plans)
+        bends = np.empty(batch.route.shape[1])
+        _plan_rows(
+            batch.route, pack_ego(batch), actors, self._bend, self._margin, self._driver, PLAN_TIMES, bends, plans
+        )
         return answer(plans)

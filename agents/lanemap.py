@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from simdrive.jit import jit
-from simdrive.sim.lanes import STRAIGHT, lane_heading, lane_position
+from simdrive.sim.lanes import STRAIGHT, table_heading, table_position
 from simdrive.sim.plans import fold
 from simdrive.sim.state import RoadTables
 from simdrive.types import Float, Long
 
 FIRST, COUNT, STEP, LENGTH, WIDTH, ROAD_FIRST, ROAD_END, NEXT, NEXT_COUNT = range(9)
 SPACING_M = 2.0
-_KEPT = 4
+_KEPT = 8
 _cache: OrderedDict[int, tuple[RoadTables, LaneMap]] = OrderedDict()
 
 
@@ -50,13 +50,14 @@ def lane_map(roads: RoadTables) -> LaneMap:
 def _build(roads: RoadTables) -> LaneMap:
     lanes = np.zeros((len(roads.lane_kind), 9))
     following: list[int] = []
-    poses: list[tuple[float, float, float]] = []
+    poses: list[Float] = []
+    start = 0
     for row in range(len(lanes)):
         length, road = float(roads.lane_length[row]), int(roads.lane_road[row])
         pieces = 1 if roads.lane_kind[row] == STRAIGHT else max(1, math.ceil(length / SPACING_M))
         ways = _ways_on(roads, row, road)
         lanes[row] = [
-            len(poses),
+            start,
             pieces + 1,
             length / pieces,
             length,
@@ -67,9 +68,18 @@ def _build(roads: RoadTables) -> LaneMap:
             len(ways),
         ]
         following += ways
-        for s in np.linspace(0.0, length, pieces + 1):
-            poses.append((*lane_position(roads, row, s, 0.0), lane_heading(roads, row, s)))
-    return LaneMap(lanes, np.array(poses), np.array(following or [-1], np.int64))
+        poses.append(np.empty((pieces + 1, 3)))
+        _sample(roads.lane_geometry, roads.points, row, length / pieces, poses[-1])
+        start += pieces + 1
+    return LaneMap(lanes, np.concatenate(poses), np.array(following or [-1], np.int64))
+
+
+@jit
+def _sample(lanes, points, row, step, poses):  # type: ignore[no-untyped-def]
+    """Write the poses at every ``step`` metres of a lane of the road tables."""
+    for i in range(poses.shape[0]):
+        poses[i, 0], poses[i, 1] = table_position(lanes, points, row, i * step, 0.0)
+        poses[i, 2] = table_heading(lanes, points, row, i * step)
 
 
 def _ways_on(roads: RoadTables, row: int, road: int) -> list[int]:

@@ -140,8 +140,9 @@ def _write(  # type: ignore[no-untyped-def]
 
 
 @jit
-def _plan_rows(rows, scalars, memory, routes, egos, actors, bend_mps2, driver, times, plans):  # type: ignore[no-untyped-def]
-    bends = np.empty(routes.shape[1])
+def _plan_rows(  # type: ignore[no-untyped-def]
+    rows, scalars, memory, routes, egos, actors, bend_mps2, driver, times, bends, plans
+):
     for n in range(routes.shape[0]):
         route, ego, known, now_s = routes[n], egos[n], scalars[rows[n]], egos[n, E_TIME]
         count = valid_points(route)
@@ -184,6 +185,6 @@ class R157Human:
         plans: Float = np.empty((len(batch), PLAN_POINTS, 5))
         _plan_rows(
             rows, self._memory.scalars, self._memory.actors, batch.route, pack_ego(batch), actors, self._bend,
-            self._driver, PLAN_TIMES, plans,
+            self._driver, PLAN_TIMES, np.empty(batch.route.shape[1]), plans,
         )  # fmt: skip
         return answer(plans)

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit
+from simdrive.jit import jit, jit_allocating
 from simdrive.metrics.base import Scored, per_log
 from simdrive.metrics.smooth import savgol
 from simdrive.types import EpisodeLog, Float, Long, RequestLog, RequestStatus
@@ -86,7 +86,7 @@ def _pairs(log: EpisodeLog) -> tuple[Float, Float, Long]:
     return old, new, samples
 
 
-@jit
+@jit_allocating
 def _accelerations(plans: Float, samples: int) -> Float:
     """Return the length of the acceleration vector ``[pairs, samples]`` of plans ``[pairs, 4, >=
     samples]``.

@@ -37,7 +37,7 @@ class LaneDrop:
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(15.0, 25.0, "m/s"),
         "speed_difference_mps": Range(4.0, 15.0, "m/s"),
-        "ttc_s": Range(-1.0, 1.8, "s"),  # left when the vehicle begins to overlap the ego's path
+        "ttc_s": Range(-1.2, 1.4, "s"),  # left when the vehicle begins to overlap the ego's path
         "lateral_speed_mps": Range(1.3, 3.2, "m/s"),
         "braking_mps2": Range(0.0, 8.0, "m/s2"),
         "closed": Choice(("left", "right")),

@@ -33,10 +33,10 @@ class RedLightRunner:
     tags = ("euro_ncap:CCCscp", "nhtsa:4", "nhtsa:5", "nhtsa:30", "bench2drive:OppositeVehicleRunningRedLight")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(9.0, 17.0, "m/s"),
-        "runner_speed_mps": Range(8.0, 18.0, "m/s"),
+        "ego_speed_mps": Range(9.0, 20.0, "m/s"),
+        "runner_speed_mps": Range(8.0, 20.0, "m/s"),
         "offset_s": Range(-0.65, 0.3, "s"),  # ego front at the runner's path minus runner at the ego's path
-        "set_back_m": Range(2.7, 5.0, "m"),  # corner house from both roads
+        "set_back_m": Range(2.3, 4.6, "m"),  # corner house from both roads
         "side": Choice(("left", "right")),
         "corner": Choice(("house", "open")),
     }

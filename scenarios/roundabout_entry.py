@@ -34,11 +34,11 @@ class RoundaboutEntry:
     tags = ("nhtsa:31", "bench2drive:EnterActorFlow", "bench2drive:InterurbanActorFlow", "euro_ncap:CCCscp")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(5.0, 8.2, "m/s"),
+        "ego_speed_mps": Range(4.6, 8.2, "m/s"),
         "other_speed_mps": Range(5.5, 11.0, "m/s"),
-        "acceleration_mps2": Range(2.5, 6.0, "m/s2"),
-        "offset_s": Range(-1.0, 0.4, "s"),  # ego front at the meeting point minus the other's middle
-        "nosed_in_m": Range(0.0, 11.0, "m"),  # how far beyond the yield line the other waits
+        "acceleration_mps2": Range(3.0, 7.5, "m/s2"),
+        "offset_s": Range(-1.0, 0.2, "s"),  # ego front at the meeting point minus the other's middle
+        "nosed_in_m": Range(0.0, 8.6, "m"),  # how far beyond the yield line the other waits
         "conflict": Choice((_CIRCULATING, _FORCES_IN)),
     }
 

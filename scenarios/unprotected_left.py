@@ -39,9 +39,9 @@ class UnprotectedLeft:
     )  # fmt: skip
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(6.0, 11.0, "m/s"),
-        "oncoming_speed_mps": Range(13.0, 30.0, "m/s"),
-        "offset_s": Range(0.2, 0.9, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
+        "ego_speed_mps": Range(7.0, 12.0, "m/s"),
+        "oncoming_speed_mps": Range(14.0, 28.0, "m/s"),
+        "offset_s": Range(0.2, 0.85, "s"),  # oncoming vehicle at the ego's path minus ego front at its path
         "screen": Choice(("truck", "none")),
     }
 

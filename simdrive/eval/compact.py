@@ -5,6 +5,7 @@ parts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -71,23 +72,34 @@ def _groups(parts: _Parts, rows: int, per_group: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(slices).combine_chunks()
 
 
-def compact_table(folder: Path, part_of_row: dict[int, str], target: Path, name: str) -> None:
-    """Write one table with all plan rows in order, atomically.
+@dataclass(frozen=True)
+class CompactTask:
+    """One table to write.
 
-    Args:
+    Attributes:
         folder: where the parts of this table lie.
         part_of_row: file name of the part that holds each plan row 0 .. n-1.
         target: the final file.
         name: of the table, one of ``schema.TABLES``.
     """
 
+    folder: Path
+    part_of_row: dict[int, str]
+    target: Path
+    name: str
+
+
+def compact_table(task: CompactTask) -> None:
+    """Write one table with all plan rows in order, atomically."""
+
     def write(temporary: Path) -> None:
         writer: pq.ParquetWriter | None = None
-        for group in _groups(_Parts(folder, part_of_row), len(part_of_row), GROUP_ROWS[name]):
+        parts = _Parts(task.folder, task.part_of_row)
+        for group in _groups(parts, len(task.part_of_row), GROUP_ROWS[task.name]):
             if writer is None:
                 writer = parquet_writer(temporary, group.schema.remove_metadata())
             writer.write_table(group, row_group_size=max(len(group), 1))
         if writer is not None:
             writer.close()
 
-    write_atomically(target, write)
+    write_atomically(task.target, write)

@@ -59,7 +59,6 @@ class Driving:
         loose = limits.array()
         loose[[2, 3, 5]] = _UNBOUND  # jerks and steering rate
         self._loose_limits = loose
-        self._ready = np.ones(count, np.bool_)
         self._arrived = np.zeros(count, np.bool_)
         self._controls, self._wanted, self._unbound = np.zeros((3, count, 2))
         self._flags = np.zeros(count, np.uint8)
@@ -101,10 +100,10 @@ class Driving:
         previous, dt_s = worlds.ego_control, 1.0 / worlds.frequency_hz
         if now_us >= self._renew_us:
             self._renew_hold(now_us)
-        self._track(now_us, self._limits, self._controls)
+        self._track(now_us, active, self._limits, self._controls)
         if self._freeze:
             if self._arrived.any():
-                self._track(now_us, self._loose_limits, self._unbound)
+                self._track(now_us, active, self._loose_limits, self._unbound)
                 self._wanted[self._arrived] = self._unbound[self._arrived]
             _ramp(self._wanted, self.has_plan, previous, speed, dt_s, self._limits, self._controls)
         else:
@@ -114,11 +113,11 @@ class Driving:
             emergency_brake(self.aeb_active, previous, speed, dt_s, self._limits, self._controls)
         return self._controls
 
-    def _track(self, now_us: int, limits: Float, out: Float) -> None:
+    def _track(self, now_us: int, active: Bool, limits: Float, out: Float) -> None:
         worlds, state = self._worlds, self._worlds.actors
         self._now_us[:] = now_us
         track(
-            self._plans, self.plan_t_obs_us, self._now_us, self._ready, state.x[:, 0], state.y[:, 0],
+            self._plans, self.plan_t_obs_us, self._now_us, active, state.x[:, 0], state.y[:, 0],
             state.heading[:, 0], state.speed[:, 0], worlds.traits.length[:, 0], worlds.ego_control,
             1.0 / worlds.frequency_hz, limits, out, self._flags,
         )  # fmt: skip

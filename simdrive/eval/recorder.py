@@ -177,6 +177,7 @@ class Recorder:
     def record(self, chosen: npt.NDArray[np.int64], now_us: int, driven_m: Float) -> Long:
         """Write one row for each of the ``chosen`` worlds [N]; return the indices of these rows [N]."""
         worlds, rows = self._worlds, self.rows
+        worlds.look_up_lanes(chosen)
         state, traits = worlds.actors, worlds.traits
         sight = line_of_sight(
             state.present[chosen], traits.shape[chosen], state.x[chosen], state.y[chosen],

@@ -48,6 +48,7 @@ def rollout(
     *,
     frequency_hz: int = 50,
     limits: TrackerLimits = TrackerLimits(),  # noqa: B008 - frozen
+    worlds: Worlds | None = None,
 ) -> list[EpisodeLog]:
     """Drive every episode to its end and return the logs in the given order.
 
@@ -57,6 +58,7 @@ def rollout(
         latency: when its answers count, and what drives the car until then.
         frequency_hz: physics ticks per second, a multiple of 10.
         limits: what the car can do.
+        worlds: the worlds of the episodes at time zero if they are built already; they are used up.
 
     Raises:
         ParameterError: if the frequency or a world is not allowed.
@@ -64,7 +66,7 @@ def rollout(
     if not episodes:
         return []
     phase_us = np.array([request_phase_us(e.case, frequency_hz) for e in episodes], dtype=np.int64)
-    worlds = Worlds([episode.spec for episode in episodes], frequency_hz)
+    worlds = worlds or Worlds([episode.spec for episode in episodes], frequency_hz)
     light = np.stack([light_of(spec) for spec in worlds.specs])
     pictures = Pictures(worlds, agent.wants, light) if agent.wants.cameras else None
     book, ending = Recorder(worlds, phase_us, light), Ending(worlds)
@@ -88,7 +90,7 @@ def rollout(
             driving.adopt(world, plan, t_obs_us)
         driving.watch(seen, book.in_sight(seen, frames))
         book.record_drive(seen, frames, driving.age_us(seen, now_us), requests.in_use, driving.aeb_active)
-        worlds.step(driving.controls(now_us, active), active)
+        worlds.step(driving.controls(now_us, active), active, look_up_lanes=False)  # the recorder does
         tick += 1
         now_us = round(tick * 1e6 / frequency_hz)
         over = ending.look(tick, active)

@@ -26,6 +26,7 @@ from simdrive.types import Case
 
 T = TypeVar("T")
 R = TypeVar("R")
+_REFERENCE_BATCH = 64  # small enough that all workers have some; references do not depend on it
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def run(
     with _Pool(workers) as pool:
         store = _open(request, out, progress, pool, batch, provenance or {})
         _drive(store, request, progress, pool, batch)
-    store.compact()
+        progress.note("writing tables")
+        store.compact(pool.map)
     return store
 
 
@@ -124,7 +126,7 @@ def _open(
 def _references(cases: tuple[Case, ...], progress: Progress, pool: _Pool, batch: int) -> dict[str, CaseReference]:
     progress.stage("references", len(cases))
     found: dict[str, CaseReference] = {}
-    for references in pool.map(settle_references, _chunks(cases, batch)):
+    for references in pool.map(settle_references, _chunks(cases, min(batch, _REFERENCE_BATCH))):
         found |= {reference.case.key: reference for reference in references}
         progress.advance(len(references))
     return found
@@ -222,14 +224,16 @@ def _spawn(workers: int) -> ProcessPoolExecutor:
     from simdrive.eval.warm import warm
 
     warm()  # compile here once, so that workers load from the cache instead of compiling side by side
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
 
 
-def _quiet() -> None:
-    """Leave Ctrl-C to the parent: workers finish or are cancelled by it."""
+def _prepare() -> None:
+    """Leave Ctrl-C to the parent (workers finish or are cancelled by it), and look for garbage seldom."""
+    import gc
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(50_000)  # little here is cyclic, and every look costs
 
 
 __all__ = ["ChunkResult", "Progress", "RunRequest", "run"]

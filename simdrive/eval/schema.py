@@ -70,7 +70,8 @@ REQUESTS = pa.schema(
         *((name, pa.int64()) for name in ("prompt_tokens", "image_tokens", "output_tokens")),
         ("blind_m", pa.float64()),
         ("text", pa.string()),
-        *((name, pa.list_(pa.float64())) for name in PLAN_LISTS),
+        (PLAN_LISTS[0], pa.list_(pa.float64())),
+        *((name, pa.list_(pa.float32())) for name in PLAN_LISTS[1:]),  # the precision in which plans are driven
     ]
 )
 _EPISODE_FACTS = [

@@ -12,7 +12,7 @@ Everything is written under a temporary name and moved into place. A part counts
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from simdrive.errors import IncompleteRunError, RunFolderError, UnknownNameError
 from simdrive.eval import folder as layout
-from simdrive.eval.compact import compact_table, read_file
+from simdrive.eval.compact import CompactTask, compact_table, read_file
 from simdrive.eval.episode_codec import decode
 from simdrive.eval.files import remove_orphans, write_atomically, write_json
 from simdrive.eval.plan import check_plan
@@ -30,6 +30,7 @@ from simdrive.eval.schema import TABLES, RunTables, write_table
 from simdrive.types import EpisodeLog, Long
 
 Array = np.ndarray[Any, Any]
+RunAll = Callable[[Callable[[CompactTask], None], list[CompactTask]], Iterable[None]]
 
 
 class RunStore:
@@ -182,8 +183,11 @@ class RunStore:
 
             write_atomically(path, write)
 
-    def compact(self) -> None:
+    def compact(self, run_all: RunAll = map) -> None:
         """Join all parts into the final tables and remove the parts; does nothing if that is done already.
+
+        Args:
+            run_all: applies a function to tasks, in any order or place (``map``, or that of a pool of processes).
 
         Raises:
             IncompleteRunError: if planned episodes are missing.
@@ -198,8 +202,9 @@ class RunStore:
                 f"(first: row {missing[0]}); run the same command again, errors are in errors/"
             )
         part_of_row = self._parts()
-        for name in TABLES:
-            compact_table(self.path / name, part_of_row, self._final(name), name)
+        tasks = [CompactTask(self.path / name, part_of_row, self._final(name), name) for name in reversed(TABLES)]
+        for _ in run_all(compact_table, tasks):
+            pass
         self._sweep()
 
     # --- reading ------------------------------------------------------------

@@ -29,6 +29,7 @@ from simdrive.metrics.evaluate import evaluate, load_metrics
 from simdrive.scenarios.sampling import build_case
 from simdrive.sim.roads import RoadMap
 from simdrive.sim.spec import WorldSpec
+from simdrive.sim.worlds import Worlds
 from simdrive.types import Agent, Case, EpisodeLog
 
 
@@ -88,6 +89,12 @@ def _world(case: Case) -> WorldSpec:
 
 
 @functools.lru_cache(maxsize=8)
+def _started(cases: tuple[Case, ...]) -> Worlds:
+    """Return worlds at time zero, to be copied: the chunks of a grid come back to the same cases again and again."""
+    return Worlds([_world(case) for case in cases])
+
+
+@functools.lru_cache(maxsize=8)
 def _store(out: str) -> RunStore:
     return RunStore.open(out)
 
@@ -101,7 +108,9 @@ def drive_chunk(task: ChunkTask) -> ChunkResult:
     """Drive, score and store the episodes of a task; a fault of the simulator is noted and leaves them pending."""
     store = _store(task.out)
     try:
-        logs = rollout(episode_inputs(task.planned), build_agent(task.agent), build_latency(task.latency))
+        episodes = episode_inputs(task.planned)
+        worlds = _started(tuple(episode.case for episode in episodes)).select(range(len(episodes)))
+        logs = rollout(episodes, build_agent(task.agent), build_latency(task.latency), worlds=worlds)
     except SimdriveError:
         raise
     except Exception as error:  # recorded per episode beside the results, never swallowed

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_light import (
     AIR,
@@ -58,7 +58,7 @@ _BUILDING_WITH_WINDOWS_M = 4.5
 _BUILDING = li._BUILDING
 
 
-@jit_bare
+@jit
 def draw_actors(
     actors: Float,
     foot: Float,
@@ -135,7 +135,7 @@ def draw_actors(
                         _emit_paint(actors, number, paint, face, size, paints, frame, draw, cursor, table, geo)
 
 
-@jit_bare_inline
+@jit_inline
 def _block_corners(
     actors: Float, number: int, foot: Float, row: int, blocks: Float, block: int, frame: Float, geo: Float
 ) -> None:
@@ -159,7 +159,7 @@ def _block_corners(
             geo[place, 2] = level * sin_pitch + up * cos_pitch
 
 
-@jit_bare_inline
+@jit_inline
 def _facing(geo: Float, face: int) -> float:
     """Return a number > 0 if a face looks at the camera: its first three corners turn right-up as seen from it."""
     a, b, c = _FACES[face, 0], _FACES[face, 1], _FACES[face, 2]
@@ -170,7 +170,7 @@ def _facing(geo: Float, face: int) -> float:
     return volume * _FACING[face]
 
 
-@jit_bare_inline
+@jit_inline
 def _face_corners(geo: Float, face: int, across_from: float, across_to: float, up_from: float, up_to: float) -> int:
     """Write the rectangle between fractions of a face; returns its number of corners."""
     a, b, c, d = _FACES[face, 0], _FACES[face, 1], _FACES[face, 2], _FACES[face, 3]
@@ -186,7 +186,7 @@ def _face_corners(geo: Float, face: int, across_from: float, across_to: float, u
     return QUAD
 
 
-@jit_bare_inline
+@jit_inline
 def _middle(geo: Float) -> int:
     """Write the upright section halfway along a block: a wheel seen from the end; returns its number of corners."""
     for place in range(4):
@@ -195,7 +195,7 @@ def _middle(geo: Float) -> int:
     return QUAD
 
 
-@jit_bare
+@jit
 def _disc(geo: Float, face: int, across: float, up: float, across_radius: float, up_radius: float) -> int:
     """Write an octagon in fractions of an upright face; returns its number of corners."""
     a, b, d = _FACES[face, 0], _FACES[face, 1], _FACES[face, 3]
@@ -209,7 +209,7 @@ def _disc(geo: Float, face: int, across: float, up: float, across_radius: float,
     return _EIGHT
 
 
-@jit_bare_inline
+@jit_inline
 def _emit_paint(
     actors: Float,
     number: int,
@@ -258,7 +258,7 @@ def _emit_paint(
         cursor[1] = entry + 1
 
 
-@jit_bare_inline
+@jit_inline
 def _lamp(
     paint: int, red: float, green: float, blue: float, braking: bool, signal: bool, blink: bool, lit: bool
 ) -> tuple[int, float, float, float]:
@@ -281,7 +281,7 @@ def _lamp(
     return state, red, green, blue
 
 
-@jit_bare
+@jit
 def _grow(draw: Float, cursor: Long, pixels: float) -> None:
     """Enlarge the last polygon about its centre: a lit lamp outshines its glass and stays at least a pixel.
 
@@ -303,7 +303,7 @@ def _grow(draw: Float, cursor: Long, pixels: float) -> None:
         draw[place, 2 * k + 1] = middle_y + (draw[place, 2 * k + 1] - middle_y) * scale_y
 
 
-@jit_bare_inline
+@jit_inline
 def shade_actor(actors: Float, number: int, foot: Float, row: int, ego_cosine: float, frame: Float) -> None:
     """Fill the shading columns of one actor: light per face, haze, headlamps, size in pixels.
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_light import EYE_INSIDE, SUN_X, SUN_Y, SUN_Z
 from simdrive.sim.camera_tunnel import TUNNEL_HEIGHT_M
@@ -28,7 +28,7 @@ _FAINTEST_VEIL = 0.02
 _INSIDE_SHARE = 0.45
 
 
-@jit_bare
+@jit
 def apply_effects(
     picture: Picture, ids: Ids, inside_ids: Long, light: Float, frame: Float, t_us: int, camera: int, fade: Float
 ) -> None:
@@ -50,7 +50,7 @@ def apply_effects(
         _rain(picture, light[li.RAIN], t_us, camera)
 
 
-@jit_bare
+@jit
 def _exit_glare(
     picture: Picture, ids: Ids, inside_ids: Long, light: Float, frame: Float, side: int, fade: Float
 ) -> None:
@@ -85,7 +85,7 @@ def _exit_glare(
             _blend(picture, y, x, 255.0, 252.0, 244.0, share)
 
 
-@jit_bare
+@jit
 def _sun_glare(picture: Picture, light: Float, frame: Float, fade: Float) -> None:
     """Draw a low sun: a core that washes everything out and a wide veil."""
     far = 1000.0
@@ -114,7 +114,7 @@ def _sun_glare(picture: Picture, light: Float, frame: Float, fade: Float) -> Non
         _add_light(picture, strength * (1.0 if ring == 0 else 0.72), 255.0, 244.0, 214.0, fade)
 
 
-@jit_bare
+@jit
 def _fade(begin: float, end: float, spread: float, fade: Float) -> None:
     """Write 1 between two pixels and a Gaussian outside; products of two such rows fade round."""
     for place in range(fade.shape[0]):
@@ -122,7 +122,7 @@ def _fade(begin: float, end: float, spread: float, fade: Float) -> None:
         fade[place] = math.exp(-0.5 * outside * outside)
 
 
-@jit_bare
+@jit
 def _add_light(picture: Picture, strength: float, red: float, green: float, blue: float, fade: Float) -> None:
     """Blend the picture towards a colour by ``strength`` times the two fades."""
     for y in range(picture.shape[0]):
@@ -133,14 +133,14 @@ def _add_light(picture: Picture, strength: float, red: float, green: float, blue
             _blend(picture, y, x, red, green, blue, row * fade[0, x])
 
 
-@jit_bare_inline
+@jit_inline
 def _blend(picture: Picture, y: int, x: int, red: float, green: float, blue: float, share: float) -> None:
     picture[y, x, 0] = np.uint8(picture[y, x, 0] + (red - picture[y, x, 0]) * share + 0.5)
     picture[y, x, 1] = np.uint8(picture[y, x, 1] + (green - picture[y, x, 1]) * share + 0.5)
     picture[y, x, 2] = np.uint8(picture[y, x, 2] + (blue - picture[y, x, 2]) * share + 0.5)
 
 
-@jit_bare_inline
+@jit_inline
 def _hash(state: int) -> int:
     """Return a well mixed 64-bit word (SplitMix64 finaliser, Steele et al. 2014)."""
     z = np.uint64(state) * np.uint64(0x9E3779B97F4A7C15)
@@ -149,7 +149,7 @@ def _hash(state: int) -> int:
     return z ^ (z >> np.uint64(31))
 
 
-@jit_bare
+@jit
 def _rain(picture: Picture, rain: float, t_us: int, camera: int) -> None:
     """Draw falling streaks; time stamp and camera decide where."""
     height, width = picture.shape[0], picture.shape[1]

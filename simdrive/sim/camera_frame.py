@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim import camera_actors as ca
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_actors import draw_actors
@@ -121,7 +121,7 @@ def make_scratch(height: int, width: int, actors: int, polygons: int) -> Scratch
     )
 
 
-@jit_bare
+@jit
 def build_draw_list(
     scenes: SceneTables,
     state: StateArrays,
@@ -178,7 +178,7 @@ def build_draw_list(
         begin = end
 
 
-@jit_bare
+@jit
 def _collect(state: StateArrays, row: int, work: Scratch) -> int:
     """Place footprints and appearance of the actors in view; returns how many there are."""
     frame, light = work.frame, state.light[row]
@@ -228,7 +228,7 @@ def _collect(state: StateArrays, row: int, work: Scratch) -> int:
     return count
 
 
-@jit_bare_inline
+@jit_inline
 def _nearest(
     eye_x: float, eye_y: float, x: float, y: float, heading: float, length: float, width: float
 ) -> tuple[float, float]:
@@ -240,7 +240,7 @@ def _nearest(
     return x + along * cos - across * sin, y + along * sin + across * cos
 
 
-@jit_bare
+@jit
 def fill_frame(work: Scratch) -> None:
     """Rasterise the draw list into ``work.ids``."""
     horizon = horizon_row(work.frame, work.ids.shape[0])
@@ -248,7 +248,7 @@ def fill_frame(work: Scratch) -> None:
     fill_polygons(work.draw, 0, min(work.cursor[0], work.draw.shape[0]), work.ids, work.sides, work.touched)
 
 
-@jit_bare
+@jit
 def render_rows(
     scenes: SceneTables,
     state: StateArrays,

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_actors import COS_HEADING, HEIGHT, INSIDE, LENGTH, SIN_HEADING, WIDTH, X, Y
 from simdrive.sim.camera_light import BEAM, HAS_TUNNEL, MARK, SHOULDER, SUN_X, SUN_Y, SUN_Z
@@ -23,7 +23,7 @@ _HIDDEN_CONTRAST = 5.5  # extinction x distance beyond which no contrast is left
 _SHADOW_REACH_M = 60.0
 
 
-@jit_bare
+@jit
 def draw_ground(
     scenes: SceneTables, scene: int, ego_lane: int, decay: float, frame: Float, draw: Float, cursor: Long, geo: Float
 ) -> None:
@@ -43,12 +43,12 @@ def draw_ground(
                 _draw_quads(scenes.quads, scenes.circles, scenes.materials, first, last, far, frame, draw, cursor, geo)
 
 
-@jit_bare_inline
+@jit_inline
 def _ground_corner(frame: Float, geo: Float, corner: int, x: float, y: float) -> None:
     geo[corner, 0], geo[corner, 1], geo[corner, 2] = to_camera(frame, x, y, 0.0)
 
 
-@jit_bare
+@jit
 def _draw_quads(
     quads: Float,
     circles: Float,
@@ -70,7 +70,7 @@ def _draw_quads(
                 _thicken(draw, cursor)
 
 
-@jit_bare_inline
+@jit_inline
 def _thicken(draw: Float, cursor: Long) -> None:
     """Draw a mark thinner than a pixel one pixel wide and fainter; drop it when nothing would be left of it.
 
@@ -103,7 +103,7 @@ def _thicken(draw: Float, cursor: Long) -> None:
             draw[place, 4], draw[place, 5], draw[place, 6], draw[place, 7] = bx - nx, by - ny, bx + nx, by + ny
 
 
-@jit_bare
+@jit
 def _tunnel_floor(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float, code: int) -> None:
     """Append the floor between the tunnel walls as a material or as a tint."""
     for corner in range(4):
@@ -112,14 +112,14 @@ def _tunnel_floor(light: Float, frame: Float, draw: Float, cursor: Long, geo: Fl
     append(draw, cursor, frame, geo, QUAD, code)
 
 
-@jit_bare
+@jit
 def draw_verge(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float) -> None:
     """Append what lies below the roads: the paved floor of a tunnel."""
     if frame[HAS_TUNNEL] > 0.0:
         _tunnel_floor(light, frame, draw, cursor, geo, SHOULDER)
 
 
-@jit_bare
+@jit
 def draw_beams(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float) -> None:
     """Tint the tunnel floor, or by night the ground in the ego's low beam: a wide weak and a narrow strong cone."""
     if frame[HAS_TUNNEL] > 0.0:
@@ -136,7 +136,7 @@ def draw_beams(light: Float, frame: Float, draw: Float, cursor: Long, geo: Float
             append(draw, cursor, frame, geo, QUAD, TINT_ZONE if cone == 0 else TINT_SHADOW)
 
 
-@jit_bare
+@jit
 def draw_shadows(
     actors: Float, row_actor: Int, count: int, light: Float, frame: Float, draw: Float, cursor: Long, geo: Float
 ) -> None:
@@ -180,7 +180,7 @@ def draw_shadows(
         emit(draw, cursor, frame, geo, size, TINT_SHADOW)
 
 
-@jit_bare_inline
+@jit_inline
 def _faces(side: int, along: float, across: float) -> bool:
     """Tell whether a side of a box (0 front, 1 right, 2 rear, 3 or -1 left) faces along a vector in its frame."""
     if side == 0:

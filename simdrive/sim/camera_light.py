@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_view import (
     CENTRE_Y,
@@ -51,7 +51,7 @@ FRAME_COLUMNS = VIEW_COLUMNS + 27
 BEAM_FADE_M = 75.0
 
 
-@jit_bare
+@jit
 def prepare_shade(light: Float, frame: Float) -> None:
     """Fill the shading constants of one frame from the light row and the camera's place."""
     day, cloud = light[li.DAYLIGHT], light[li.CLOUD]
@@ -101,7 +101,7 @@ def prepare_shade(light: Float, frame: Float) -> None:
         frame[TINT + channel] += ((0.95, 0.98, 1.04)[channel] - 1.0) * (1.0 - day) * (1.0 - street)
 
 
-@jit_bare_inline
+@jit_inline
 def row_distance_m(frame: Float, y: float) -> float:
     """Return the horizontal distance of flat ground seen at picture row ``y`` (pixels); negative above the horizon."""
     rise = (frame[CENTRE_Y] - y) / frame[FOCAL]
@@ -111,14 +111,14 @@ def row_distance_m(frame: Float, y: float) -> float:
     return frame[EYE_Z] / fall * (frame[COS_PITCH] + rise * frame[SIN_PITCH])
 
 
-@jit_bare
+@jit
 def horizon_row(frame: Float, height: int) -> int:
     """Return the first picture row whose centre shows ground."""
     level = frame[CENTRE_Y] - frame[FOCAL] * frame[SIN_PITCH] / frame[COS_PITCH]
     return min(max(int(math.ceil(level - 0.5)), 0), height)
 
 
-@jit_bare
+@jit
 def ground_table(frame: Float, light: Float, height: int, colours: Float, table: Words) -> None:
     """Write the table entries of sky and ground for all rows, materials and zones."""
     shift = row_shift(height)
@@ -147,7 +147,7 @@ def ground_table(frame: Float, light: Float, height: int, colours: Float, table:
                 _ground_entry(frame, colours, table, base, material, level, clear, wet)
 
 
-@jit_bare_inline
+@jit_inline
 def _sky_entry(frame: Float, y: float, row: int, table: Words) -> None:
     rise = math.atan2(frame[CENTRE_Y] - y, frame[FOCAL]) - math.atan2(frame[SIN_PITCH], frame[COS_PITCH])
     low = math.exp(-max(rise, 0.0) / math.radians(11.0))
@@ -160,7 +160,7 @@ def _sky_entry(frame: Float, y: float, row: int, table: Words) -> None:
     table[row] = pack_colour(red * bright, green * bright, blue * bright, ZERO)
 
 
-@jit_bare_inline
+@jit_inline
 def _ground_entry(
     frame: Float, colours: Float, table: Words, base: int, material: int, level: float, clear: float, wet: float
 ) -> None:

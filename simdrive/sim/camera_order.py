@@ -14,7 +14,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.camera_view import COS, EYE_X, EYE_Y, NEAR_M, SIN
 from simdrive.sim.state import Float, Int
 
@@ -24,7 +24,7 @@ FOOTPRINT_COLUMNS = 12
 _NONE, _LAST = np.int64(-1), np.int64(3)
 
 
-@jit_bare_inline
+@jit_inline
 def place_footprint(
     frame: Float, x: float, y: float, heading: float, length: float, width: float, group: int, foot: Float, row: int
 ) -> bool:
@@ -52,7 +52,7 @@ def place_footprint(
     return low < high
 
 
-@jit_bare_inline
+@jit_inline
 def _corner(foot: Float, row: int, corner: int) -> tuple[float, float]:
     u = foot[row, HALF_LENGTH] if corner == 0 or corner == 1 else -foot[row, HALF_LENGTH]
     v = foot[row, HALF_WIDTH] if corner == 1 or corner == 2 else -foot[row, HALF_WIDTH]
@@ -60,7 +60,7 @@ def _corner(foot: Float, row: int, corner: int) -> tuple[float, float]:
     return foot[row, AHEAD] + u * cos - v * sin, foot[row, RIGHT] + u * sin + v * cos
 
 
-@jit_bare_inline
+@jit_inline
 def _entry(foot: Float, row: int, slope: float) -> float:
     """Return how far ahead the ray right = slope * ahead enters a footprint, inf if it misses."""
     cos, sin = foot[row, COS_H], foot[row, SIN_H]
@@ -74,7 +74,7 @@ def _entry(foot: Float, row: int, slope: float) -> float:
     return near if near <= far and far > 0.0 else math.inf
 
 
-@jit_bare
+@jit
 def paint_order(foot: Float, count: int, order: Int, waits: Int, before: npt.NDArray[np.bool_]) -> None:
     """Write into ``order`` the footprint rows [0, count) from back to front.
 
@@ -118,7 +118,7 @@ def paint_order(foot: Float, count: int, order: Int, waits: Int, before: npt.NDA
                 waits[row] -= 1
 
 
-@jit_bare_inline
+@jit_inline
 def _earlier(foot: Float, waits: Int, a: int, b: int) -> bool:
     if foot[a, GROUP] != foot[b, GROUP]:
         return foot[a, GROUP] < foot[b, GROUP]

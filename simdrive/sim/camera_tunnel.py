@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim import lighting as li
 from simdrive.sim.camera_light import AIR, BEAM, DECAY, OPEN_LEVEL, SIDE_LEVEL, SUN_LEVEL, TINT, TUBE_LEVEL
 from simdrive.sim.camera_view import EYE_X, EYE_Y, append, to_camera
@@ -20,7 +20,7 @@ _LAMP_M = 5.0
 _FAR_M = 400.0
 
 
-@jit_bare
+@jit
 def actor_group(light: Float, eye_x: float, eye_y: float, x: float, y: float, reach: float) -> int:
     """Return when an actor is drawn: 0 before the tunnel's inside, 1 in it, 2 after the portal.
 
@@ -41,7 +41,7 @@ def actor_group(light: Float, eye_x: float, eye_y: float, x: float, y: float, re
     return 1 if li.in_tunnel(light, x, y) else 0
 
 
-@jit_bare
+@jit
 def draw_inside(light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float) -> None:
     """Append walls, ceiling and lamps, far pieces first."""
     start, end = light[li.TUNNEL_START], light[li.TUNNEL_END]
@@ -60,7 +60,7 @@ def draw_inside(light: Float, frame: Float, draw: Float, cursor: Long, table: Wo
             _draw_piece(a, b, light, frame, draw, cursor, table, geo)
 
 
-@jit_bare
+@jit
 def _draw_piece(
     a: float, b: float, light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float
 ) -> None:
@@ -91,7 +91,7 @@ def _draw_piece(
         _append(255.0, 226.0, 170.0, 1.0, clear, frame, draw, cursor, table, geo)
 
 
-@jit_bare
+@jit
 def draw_portal(light: Float, frame: Float, draw: Float, cursor: Long, table: Words, geo: Float) -> None:
     """Append the hillside and the concrete frame around the opening that faces an eye outside."""
     before = frame[EYE_X] < light[li.TUNNEL_START]
@@ -123,13 +123,13 @@ def draw_portal(light: Float, frame: Float, draw: Float, cursor: Long, table: Wo
             _append(red, green, blue, level, clear, frame, draw, cursor, table, geo)
 
 
-@jit_bare_inline
+@jit_inline
 def _set(frame: Float, geo: Float, corner: int, x: float, y: float, z: float) -> None:
     depth, right, up = to_camera(frame, x, y, z)
     geo[corner, 0], geo[corner, 1], geo[corner, 2] = depth, right, up
 
 
-@jit_bare
+@jit
 def _append(
     red: float,
     green: float,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from simdrive.errors import ParameterError
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.raster import CODE, MAX_CORNERS, SIZE
 from simdrive.sim.state import Float
 from simdrive.types import CameraSpec, Long
@@ -57,7 +57,7 @@ def camera_rows(cameras: Sequence[CameraSpec]) -> Float:
     return rows
 
 
-@jit_bare_inline
+@jit_inline
 def place_view(camera: Float, ego_x: float, ego_y: float, ego_heading: float, frame: Float) -> None:
     """Fill ``view`` with a camera row placed at an ego pose."""
     for column in range(EYE_X):
@@ -69,7 +69,7 @@ def place_view(camera: Float, ego_x: float, ego_y: float, ego_heading: float, fr
     frame[COS], frame[SIN], frame[EGO_HEADING] = math.cos(heading), math.sin(heading), ego_heading
 
 
-@jit_bare_inline
+@jit_inline
 def to_camera(frame: Float, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Return camera coordinates of a world point."""
     dx, dy = x - frame[EYE_X], y - frame[EYE_Y]
@@ -82,7 +82,7 @@ def to_camera(frame: Float, x: float, y: float, z: float) -> tuple[float, float,
     )
 
 
-@jit_bare_inline
+@jit_inline
 def circle_in_view(frame: Float, x: float, y: float, radius: float, far: float) -> bool:
     """Tell whether an upright cylinder may touch the view; with a pitch, everything in front may."""
     dx, dy = x - frame[EYE_X], y - frame[EYE_Y]
@@ -91,7 +91,7 @@ def circle_in_view(frame: Float, x: float, y: float, radius: float, far: float) 
     return ahead >= -radius and ahead <= far + radius and (abs(right) <= reach or frame[SIN_PITCH] != 0.0)
 
 
-@jit_bare_inline
+@jit_inline
 def emit(draw: Float, cursor: Long, frame: Float, geo: Float, corners: int, code: int) -> bool:
     """Clip a polygon at the near plane, project it, append it to the list; False if nothing of it is in view.
 
@@ -128,13 +128,13 @@ def emit(draw: Float, cursor: Long, frame: Float, geo: Float, corners: int, code
     return shown
 
 
-@jit_bare
+@jit
 def append(draw: Float, cursor: Long, frame: Float, geo: Float, corners: int, code: int) -> bool:
     """``emit`` as a call, for what a frame has few of."""
     return emit(draw, cursor, frame, geo, corners, code)
 
 
-@jit_bare
+@jit
 def _clip(draw: Float, place: int, geo: Float, corners: int, focal: float, centre_x: float, centre_y: float) -> int:
     """Project the part of a polygon beyond the near plane; returns its number of corners."""
     size = 0

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simdrive.errors import ParameterError
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit, jit_allocating, jit_inline
 from simdrive.sim.lanes import CIRCULAR, circular_lateral, circular_longitudinal, lane_local, lane_width
 from simdrive.sim.state import Float, Int, RoadTables
 
@@ -108,7 +108,7 @@ def outside_distance_m(
     return best
 
 
-@jit
+@jit_allocating
 def corners_outside_m(
     roads: RoadTables,
     lane_begin: int,
@@ -135,8 +135,32 @@ def corners_outside_m(
         x, y, heading: centre of the box, world frame, m and rad.
         length, width: of the box, m.
     """
+    return corners_outside_in(
+        roads, lane_begin, lane_end, points, starts, polygon_begin, polygon_end, x, y, heading, length, width,
+        np.empty((3, 4)),
+    )  # fmt: skip
+
+
+@jit
+def corners_outside_in(
+    roads: RoadTables,
+    lane_begin: int,
+    lane_end: int,
+    points: Float,
+    starts: Int,
+    polygon_begin: int,
+    polygon_end: int,
+    x: float,
+    y: float,
+    heading: float,
+    length: float,
+    width: float,
+    corners: Float,
+) -> float:
+    """Return what ``corners_outside_m`` does; ``corners`` [3, 4] is working memory."""
     cos, sin = math.cos(heading), math.sin(heading)
-    corner_x, corner_y, outside = np.empty(4), np.empty(4), np.full(4, math.inf)
+    corner_x, corner_y, outside = corners[0], corners[1], corners[2]
+    outside[:] = math.inf
     for corner in range(4):
         along = 0.5 * length if corner < 2 else -0.5 * length
         across = 0.5 * width if corner % 2 == 0 else -0.5 * width

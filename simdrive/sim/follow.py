@@ -28,17 +28,16 @@ class Follower:
         self._limits = self.limits.array()
         self._controls = np.ascontiguousarray(self.worlds.ego_control)
         self._flags = np.zeros(self.worlds.size, np.uint8)
-        self._ready = np.ones(self.worlds.size, np.bool_)
 
     def step(self, active: Bool) -> None:
-        """Advance the ``active`` worlds [B] by one tick along their plans."""
+        """Advance the ``active`` worlds [B] by one tick along their plans; lanes are not looked up."""
         worlds, state = self.worlds, self.worlds.actors
         track(
-            self.plans, self.t_obs_us, worlds.t_us, self._ready, state.x[:, 0], state.y[:, 0], state.heading[:, 0],
+            self.plans, self.t_obs_us, worlds.t_us, active, state.x[:, 0], state.y[:, 0], state.heading[:, 0],
             state.speed[:, 0], worlds.traits.length[:, 0], worlds.ego_control, 1.0 / worlds.frequency_hz,
             self._limits, self._controls, self._flags,
         )  # fmt: skip
-        worlds.step(self._controls, active)
+        worlds.step(self._controls, active, look_up_lanes=False)
 
 
 def failed(worlds: Worlds) -> Bool:

@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit
+from simdrive.jit import jit, jit_allocating
 from simdrive.sim.kernel_act import act, follow
 from simdrive.sim.kernel_collisions import collide
 from simdrive.sim.kernel_frame import (
@@ -83,7 +83,7 @@ def neighbours_of(
     return front, rear_of(lanes, links, connected, s, members, i, lane - first, own_s)
 
 
-@jit
+@jit_allocating
 def act_world(
     b: int,
     actors: Actors,
@@ -117,7 +117,7 @@ def act_world(
     store_state(b, first, numbers, whole, actors)
 
 
-@jit
+@jit_allocating
 def integrate_world(b: int, dt: float, actors: Actors, traits: Traits, scratch: Scratch) -> None:
     """Move every present stock vehicle of world ``b`` by ``dt`` seconds.
 
@@ -132,7 +132,7 @@ def integrate_world(b: int, dt: float, actors: Actors, traits: Traits, scratch: 
     store_state(b, 0, numbers, whole, actors)
 
 
-@jit
+@jit_allocating
 def locate_world(
     b: int,
     update_lanes: bool,
@@ -168,7 +168,7 @@ def locate_world(
         store_state(b, first, numbers, whole, actors)
 
 
-@jit
+@jit_allocating
 def collide_world(b: int, dt: float, actors: Actors, traits: Traits, roads: RoadTables, scratch: Scratch) -> None:
     """Test every pair of world ``b`` and write ``crashed``, ``hit`` and pending impacts.
 
@@ -183,7 +183,7 @@ def collide_world(b: int, dt: float, actors: Actors, traits: Traits, roads: Road
     store_state(b, 0, numbers, whole, actors)
 
 
-@jit
+@jit_allocating
 def locate_worlds(
     update_lanes: bool, actors: Actors, traits: Traits, roads: RoadTables, info: WorldInfo, scratch: Scratch
 ) -> None:

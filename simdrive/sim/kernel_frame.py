@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit
+from simdrive.jit import jit, jit_allocating
 from simdrive.sim.state import Actors, Behaviour, Extras, Float, Routes, Scratch, Traits, Whole
 
 # Columns of the table of numbers. WANTED: divisor of the IDM's speed ratio, m/s. SPEED_GAP: target minus speed.
@@ -140,7 +140,7 @@ def store_courses(b: int, numbers: Float, scratch: Scratch) -> None:
         cos_heading[b, i], sin_heading[b, i] = numbers[i, COS], numbers[i, SIN]
 
 
-@jit
+@jit_allocating
 def empty_frame(actor_count: int) -> tuple[Float, Whole]:
     """Return the two tables of a frame, not filled."""
     return np.empty((actor_count, NUMBERS)), np.empty((actor_count, WHOLE_NUMBERS), np.int64)

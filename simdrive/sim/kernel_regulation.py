@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit, jit_inline
+from simdrive.jit import jit, jit_allocating, jit_inline
 from simdrive.sim.arithmetic import clip, dot2, fused_multiply_add, norm2
 from simdrive.sim.kernel_bicycle import MAX_YAW_RATE, bicycle_step
 from simdrive.sim.kernel_frame import (
@@ -179,7 +179,7 @@ def _release(lanes: Float, numbers: Float, whole: Whole) -> None:
             whole[i, YIELD_TIMER] += 1
 
 
-@jit
+@jit_allocating
 def enforce_rules(
     lanes: Float,
     points: Float,

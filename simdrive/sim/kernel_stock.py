@@ -3,8 +3,6 @@
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
-import numpy as np
-
 from simdrive.jit import jit
 from simdrive.sim.kernel_act import act, after_end, control_to_target, switch_road
 from simdrive.sim.kernel_collisions import collide
@@ -40,6 +38,7 @@ def step_frames(
     map_lane_start: Int,
     map_road_start: Int,
     fused: bool,
+    circles: Float,
 ) -> None:
     """Advance every world by ``sub_steps`` steps of ``dt`` seconds: ``Road.act`` then ``Road.step``.
 
@@ -65,8 +64,8 @@ def step_frames(
         map_lane_start: see ``RoadTables``.
         map_road_start: see ``RoadTables``.
         fused: rounding of dot products.
+        circles: ``[3, actors]`` working memory.
     """
-    circles = np.empty((3, numbers.shape[1]))
     for b in range(numbers.shape[0]):
         place = map_id[b]
         lanes = lane_geometry[map_lane_start[place] : map_lane_start[place + 1]]

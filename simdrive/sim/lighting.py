@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from simdrive.errors import ParameterError
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.spec import Lighting
 from simdrive.sim.state import Float, Shape
 
@@ -95,7 +95,7 @@ def daylight(sun_elevation_deg: float) -> float:
     return share * share * (3.0 - 2.0 * share)
 
 
-@jit_bare_inline
+@jit_inline
 def exit_veil(light: Float, eye_x: float, toward_x: float) -> float:
     """Return how much of the contrast the tunnel exit takes from what stands beyond it, 0..1.
 
@@ -111,14 +111,14 @@ def exit_veil(light: Float, eye_x: float, toward_x: float) -> float:
     return light[EXIT_GLARE] * light[DAYLIGHT] * before / (before + GLARE_HALF_M)
 
 
-@jit_bare_inline
+@jit_inline
 def in_tunnel(light: Float, x: float, y: float) -> bool:
     """Tell whether a world point lies inside the tunnel."""
     along = light[TUNNEL_START] <= x <= light[TUNNEL_END]
     return along and not (y < light[WALL_LEFT] or y > light[WALL_RIGHT])
 
 
-@jit_bare
+@jit
 def walls_between(light: Float, ax: float, ay: float, bx: float, by: float) -> bool:
     """Tell whether a tunnel wall crosses the segment between two world points."""
     for side in range(2):
@@ -130,7 +130,7 @@ def walls_between(light: Float, ax: float, ay: float, bx: float, by: float) -> b
     return False
 
 
-@jit_bare
+@jit
 def sight_allows(light: Float, eye_x: float, eye_y: float, heading: float, shape: int, x: float, y: float) -> bool:
     """Tell whether light and weather let the ego see an actor, obstacles left aside (rules: see the module).
 

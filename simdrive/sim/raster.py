@@ -21,7 +21,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from simdrive.jit import jit_bare, jit_bare_inline
+from simdrive.jit import jit, jit_inline
 from simdrive.sim.state import Float, Int
 
 Ids = npt.NDArray[np.uint16]
@@ -53,7 +53,7 @@ def draw_list(capacity: int) -> Float:
     return np.zeros((capacity, DRAW_COLUMNS))
 
 
-@jit_bare_inline
+@jit_inline
 def row_shift(height: int) -> int:
     """Return how often a row number is halved to fit into ``ROW_BITS``."""
     shift = 0
@@ -62,7 +62,7 @@ def row_shift(height: int) -> int:
     return shift
 
 
-@jit_bare
+@jit
 def fill_background(ids: Ids, horizon_row: int, sky: int, ground: int, touched: Int) -> None:
     """Fill rows above ``horizon_row`` with the sky material and the others with the ground material.
 
@@ -79,13 +79,13 @@ def fill_background(ids: Ids, horizon_row: int, sky: int, ground: int, touched: 
         touched[y, 0], touched[y, 1] = width, 0
 
 
-@jit_bare_inline
+@jit_inline
 def _first_centre(value: float, limit: int) -> int:
     """Return the first pixel of [0, limit] whose centre is not before ``value``."""
     return min(max(int(math.ceil(min(max(value, -1.0), limit + 1.0) - 0.5)), 0), limit)
 
 
-@jit_bare
+@jit
 def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touched: Int) -> None:
     """Fill polygons [begin, end) of a list in order.
 
@@ -134,7 +134,7 @@ def fill_polygons(draw: Float, begin: int, end: int, ids: Ids, sides: Int, touch
             _fill_span(flat, words, begin_row + np.uint64(left), begin_row + np.uint64(right), keep, value * FOUR)
 
 
-@jit_bare_inline
+@jit_inline
 def _fill_span(flat: Ids, words: Words, place: int, stop: int, keep: int, value: int) -> None:
     """Replace what ``keep`` does not keep of pixels [place, stop) by ``value``, four pixels at a time.
 
@@ -163,7 +163,7 @@ def _fill_span(flat: Ids, words: Words, place: int, stop: int, keep: int, value:
         words[word] = (words[word] & keep) | value
 
 
-@jit_bare_inline
+@jit_inline
 def _trace_edge(
     sides: Int, side: int, row: int, stop: int, x: float, y: float, lower_x: float, lower_y: float, width: int
 ) -> None:
@@ -181,7 +181,7 @@ def _trace_edge(
         place += step
 
 
-@jit_bare
+@jit
 def resolve_packed(ids: Ids, table: Words, touched: Int, rgb_words: npt.NDArray[np.uint32], label_words: Words) -> None:
     """Look colours and labels up, four pixels at a time; the width must be a multiple of 4.
 
@@ -206,7 +206,7 @@ def resolve_packed(ids: Ids, table: Words, touched: Int, rgb_words: npt.NDArray[
         _resolve_each(groups, table, rgb_words, label_words, np.uint64(busy_from), np.uint64(busy_to))
 
 
-@jit_bare_inline
+@jit_inline
 def _resolve_each(
     groups: Words, table: Words, rgb_words: npt.NDArray[np.uint32], label_words: Words, group: int, end: int
 ) -> None:
@@ -223,7 +223,7 @@ def _resolve_each(
         group += one
 
 
-@jit_bare_inline
+@jit_inline
 def _resolve_group(four: int, table: Words) -> tuple[int, int, int, int]:
     """Return the colours of four pixels as three 32-bit words, and their labels as one 64-bit word."""
     u8, u16, u24 = np.uint64(8), np.uint64(16), np.uint64(24)
@@ -237,7 +237,7 @@ def _resolve_group(four: int, table: Words) -> tuple[int, int, int, int]:
     return word0, word1, word2, (e0 >> u48) | ((e1 >> u48) << u16) | ((e2 >> u48) << u32) | ((e3 >> u48) << u48)
 
 
-@jit_bare_inline
+@jit_inline
 def _resolve_run(
     four: int, table: Words, rgb_words: npt.NDArray[np.uint32], label_words: Words, begin: int, end: int
 ) -> None:
@@ -253,7 +253,7 @@ def _resolve_run(
             labels[group] = label
 
 
-@jit_bare
+@jit
 def resolve_average(ids: Ids, table: Words, factor: int, rgb: npt.NDArray[np.uint8], labels: Ids, found: Ids) -> None:
     """Average ``factor`` x ``factor`` sub-pixels into colours; labels take the most frequent, the first of equals.
 
@@ -284,7 +284,7 @@ def resolve_average(ids: Ids, table: Words, factor: int, rgb: npt.NDArray[np.uin
                 labels[y, x] = _most_frequent(found, samples)
 
 
-@jit_bare_inline
+@jit_inline
 def _most_frequent(found: Ids, samples: int) -> int:
     best, votes = found[0], 0
     for place in range(samples):
@@ -296,7 +296,7 @@ def _most_frequent(found: Ids, samples: int) -> int:
     return best
 
 
-@jit_bare_inline
+@jit_inline
 def pack_colour(red: float, green: float, blue: float, label: int) -> int:
     """Return the table entry of a colour (0..255, clipped) and a label."""
     r = np.uint64(min(max(red, 0.0), 255.0) + 0.5)

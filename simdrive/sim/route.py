@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from simdrive.errors import ParameterError
-from simdrive.jit import jit
+from simdrive.jit import jit, jit_allocating
 from simdrive.sim.lanes import table_local, table_position
 from simdrive.sim.roads import LaneIndex, RoadMap
 from simdrive.sim.state import Float, RoadTables
@@ -127,7 +127,7 @@ def _position(tables: RoadTables, row: int, s: float) -> tuple[float, float]:
     return table_position(tables.lane_geometry, tables.points, row, s, 0.0)
 
 
-@jit
+@jit_allocating
 def _sample(lanes: Float, points: Float, row: int, s: Float, r: Float) -> Float:
     sampled = np.empty((len(s), 2))
     for i in range(len(s)):

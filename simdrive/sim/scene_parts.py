@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from simdrive.errors import ParameterError
-from simdrive.jit import jit
+from simdrive.jit import jit_allocating
 from simdrive.sim.lanes import CIRCULAR, POLY, SINE, lane_position, lane_width
 from simdrive.sim.state import Float, RoadTables
 
@@ -22,7 +22,7 @@ SHOULDER_M = 0.5
 JOINED_M = 0.3  # borders of neighbouring lanes closer than this belong to one surface
 
 
-@jit
+@jit_allocating
 def border_points(roads: RoadTables, lane: int, s: Float, half_widths: float, offset_m: float) -> Float:
     """Return world points ``[n, 2]`` at distances ``s`` along a lane.
 

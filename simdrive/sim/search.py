@@ -37,7 +37,7 @@ class Manoeuvre:
     name: str
     acceleration_mps2: float
     shift_m: float = 0.0  # > 0 to the right
-    lateral_mps2: float = 5.0
+    lateral_mps2: float = 3.0
 
 
 def _manoeuvres() -> tuple[Manoeuvre, ...]:

@@ -31,6 +31,7 @@ class StockWorlds:
         self._first_lane = first_lanes(batch.info, batch.roads.map_lane_start)
         self._numbers, self._whole = pack(batch.actors, batch.traits, batch.routes, batch.extras, self._first_lane)
         self._fused = bool(batch.roads.fused_dot[0])
+        self._circles = np.empty((3, batch.actors.x.shape[1]))
         self._locate()
 
     @property
@@ -66,7 +67,7 @@ class StockWorlds:
             dt_s, sub_steps, self._numbers, self._whole, scratch.s, scratch.r, scratch.members, routes.road,
             routes.lane_id, info.map_id, info.connected, info.regulated, info.rule_steps, roads.lane_geometry,
             roads.points, roads.lane_link, roads.road_codes, roads.road_next, roads.map_lane_start,
-            roads.map_road_start, self._fused,
+            roads.map_road_start, self._fused, self._circles,
         )  # fmt: skip
 
     def control(self, steering_rad: npt.ArrayLike, acceleration_mps2: npt.ArrayLike, actor: int = 0) -> None:

@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from simdrive.jit import jit
+from simdrive.jit import jit, jit_allocating
 from simdrive.sim.batch import Frame, Play, Record, Script, Setting, Shared, Ways
 from simdrive.sim.contacts import impact_speed, touched_actor
-from simdrive.sim.drivable import corners_outside_m
+from simdrive.sim.drivable import corners_outside_in
 from simdrive.sim.events import fire_events, override_acceleration
 from simdrive.sim.kernel_act import act
 from simdrive.sim.kernel_collisions import collide
@@ -81,6 +81,7 @@ from simdrive.sim.state import (
     Whole,
     Words,
 )
+from simdrive.types import Long
 
 _SCRIPTED = int(Behaviour.SCRIPTED)
 _LONGITUDINAL = int(Channel.LONGITUDINAL)
@@ -195,18 +196,46 @@ def start_worlds(roads: RoadTables, setting: Setting, frame: Frame) -> None:
 
 
 @jit
+def look_up_lanes(rows: Long, roads: RoadTables, setting: Setting, actors: Actors, frame: Frame) -> None:
+    """Look up the lanes of everybody in the worlds ``rows`` [N] where they are now."""
+    for row in rows:
+        place = setting.map_id[row]
+        first = np.int64(roads.map_lane_start[place])
+        lanes, whole = roads.lane_geometry[first : roads.map_lane_start[place + 1]], frame.whole[row]
+        _locate(
+            lanes, roads.points, roads.fused_dot[0], frame.numbers[row], whole, frame.s[row], frame.r[row],
+            frame.members[row],
+        )  # fmt: skip
+        for v in range(whole.shape[0]):
+            actors.lane[row, v], actors.target_lane[row, v] = whole[v, LANE] + first, whole[v, TARGET_LANE] + first
+
+
+@jit_allocating
 def step_worlds(
-    frequency_hz: int, ticks: int, controls: Float, active: Bool, roads: RoadTables, shared: Shared,
+    frequency_hz: int, ticks: int, look: bool, controls: Float, active: Bool, roads: RoadTables, shared: Shared,
     setting: Setting, script: Script, ways: Ways, actors: Actors, frame: Frame, play: Play, record: Record,
 ) -> None:  # fmt: skip
     """Advance the worlds with ``active`` set by ``ticks`` ticks under constant ``controls`` [worlds, 2].
 
-    Lanes of worlds without stock drivers are looked up after the last tick only: nobody asks for them before.
+    Lanes of worlds without stock drivers are looked up after the last tick, or with ``look`` off not at all
+    (``look_up_lanes`` does it): nobody here asks for them.
     """
+    _step_worlds(
+        frequency_hz, ticks, look, controls, active, roads, shared, setting, script, ways, actors, frame, play, record,
+        np.empty((3, frame.numbers.shape[1])), np.empty((3, 4)),
+    )  # fmt: skip
+
+
+@jit
+def _step_worlds(
+    frequency_hz: int, ticks: int, look: bool, controls: Float, active: Bool, roads: RoadTables, shared: Shared,
+    setting: Setting, script: Script, ways: Ways, actors: Actors, frame: Frame, play: Play, record: Record,
+    circles: Float, corners: Float,
+) -> None:  # fmt: skip
+    """Do what ``step_worlds`` says; ``circles`` [3, actors] and ``corners`` [3, 4] are working memory."""
     dt = 1.0 / frequency_hz
     points, links, fused = roads.points, roads.lane_link, roads.fused_dot[0]
     road_codes, road_next = roads.road_codes, roads.road_next
-    circles = np.empty((3, frame.numbers.shape[1]))
     for w in range(frame.numbers.shape[0]):
         if not active[w]:
             continue
@@ -246,7 +275,7 @@ def step_worlds(
             integrate(dt, numbers, whole)
             if stops:
                 numbers[0, SPEED] = 0.0
-            if by_lanes or tick == ticks - 1:
+            if by_lanes or (look and tick == ticks - 1):
                 _locate(lanes, points, fused, numbers, whole, s, r, members)
             else:
                 for v in range(count):
@@ -259,8 +288,8 @@ def step_worlds(
             _after_motion(lanes, dt, count, numbers, whole, charge, motion, brake_light, indicator)
             _look_at_ego(count, numbers, whole, route, route_count, memory, codes)
             ego = numbers[0]
-            memory[OUTSIDE_M] = corners_outside_m(
+            memory[OUTSIDE_M] = corners_outside_in(
                 roads, first, last, shared.polygon_points, shared.polygon_starts, ways.polygons[w, 0],
-                ways.polygons[w, 1], ego[X], ego[Y], ego[HEADING], ego[LENGTH], ego[WIDTH],
+                ways.polygons[w, 1], ego[X], ego[Y], ego[HEADING], ego[LENGTH], ego[WIDTH], corners,
             )  # fmt: skip
         _store(w, first, numbers, whole, motion, actors)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simdrive.errors import ParameterError
-from simdrive.jit import jit
+from simdrive.jit import jit, jit_allocating
 from simdrive.sim.plans import bow, fold
 from simdrive.types import Float
 
@@ -178,7 +178,7 @@ def limit_acceleration(wanted, previous, speed, dt_s, limits):  # type: ignore[n
     return max(value, -speed / dt_s)
 
 
-@jit
+@jit_allocating
 def track(  # type: ignore[no-untyped-def]
     plans, t_obs_us, now_us, has_plan, x, y, heading, speed, length, previous, dt_s, limits, out, flags
 ):
@@ -196,7 +196,17 @@ def track(  # type: ignore[no-untyped-def]
         out: float64 ``[B, 2]``, written (may be ``previous`` itself).
         flags: uint8 ``[B]``, written: bits SATURATED, NO_PLAN.
     """
-    arc = np.empty(plans.shape[1])
+    _track(
+        plans, t_obs_us, now_us, has_plan, x, y, heading, speed, length, previous, dt_s, limits, out, flags,
+        np.empty(plans.shape[1]),
+    )  # fmt: skip
+
+
+@jit
+def _track(  # type: ignore[no-untyped-def]
+    plans, t_obs_us, now_us, has_plan, x, y, heading, speed, length, previous, dt_s, limits, out, flags, arc
+):
+    """Do what ``track`` says; ``arc`` [P] is working memory."""
     for b in range(plans.shape[0]):
         flags[b] = 0
         wanted, steering = 0.0, 0.0

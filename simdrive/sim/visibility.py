@@ -18,7 +18,7 @@ import numpy as np
 from simdrive.jit import jit, jit_inline
 from simdrive.sim.lighting import sight_allows
 from simdrive.sim.shapes import compile_hulls
-from simdrive.sim.state import Bool, Float, Int, Small
+from simdrive.sim.state import Bool, Float, Int, Small, Whole
 
 EYE_AHEAD_M = 0.6  # of the ego's centre, as the front camera
 EYE_HEIGHT_M = 1.5
@@ -58,7 +58,11 @@ def line_of_sight(
         out: optional ``[N, V]`` array to fill and return.
     """
     visible = np.zeros(present.shape, dtype=np.bool_) if out is None else out
-    _worlds_sight(present, shape, x, y, heading, length, width, height, light, _HULL_START, _HULLS, visible)
+    hulls = 2 * present.shape[1] + 2
+    _worlds_sight(
+        present, shape, x, y, heading, length, width, height, light, _HULL_START, _HULLS, visible,
+        np.empty((hulls, 14)), np.empty(hulls, np.int64), np.empty(hulls, np.int64), np.empty((_MAX_BINS, 5)),
+    )  # fmt: skip
     return visible
 
 
@@ -76,13 +80,13 @@ def _worlds_sight(
     hull_start: Int,
     hulls: Float,
     visible: Bool,
+    seen: Float,
+    owner: Whole,
+    blockers: Whole,
+    bins: Float,
 ) -> None:
-    """Compiled body of ``line_of_sight``."""
+    """Compiled body of ``line_of_sight``; everything after ``visible`` is working memory."""
     worlds, actors = present.shape
-    seen = np.empty((2 * actors + 2, 14))
-    owner = np.empty(2 * actors + 2, np.int64)
-    bins = np.empty((_MAX_BINS, 5))
-    blockers = np.empty(2 * actors + 2, np.int64)
     for world in range(worlds):
         eye_x = x[world, 0] + EYE_AHEAD_M * math.cos(heading[world, 0])
         eye_y = y[world, 0] + EYE_AHEAD_M * math.sin(heading[world, 0])
@@ -208,7 +212,7 @@ def _turn_to(seen: Float, target: int, blocker: int) -> float:
 
 
 @jit
-def _settle(seen: Float, owner: Int, count: int, target: int, blockers: Int) -> int:
+def _settle(seen: Float, owner: Whole, count: int, target: int, blockers: Whole) -> int:
     """Settle the plain cases and list the hulls that may stand before a hull.
 
     Returns 1 if the hull plainly shows at one of its sides, 0 if one nearer hull hides all of it, -1 if only
@@ -237,7 +241,7 @@ def _settle(seen: Float, owner: Int, count: int, target: int, blockers: Int) -> 
 
 
 @jit
-def _sticks_out(seen: Float, target: int, blockers: Int, bins: Float) -> bool:
+def _sticks_out(seen: Float, target: int, blockers: Whole, bins: Float) -> bool:
     """Tell whether more than slivers of one hull stick out above the hulls before it, bin by bin."""
     low = seen[target, _FROM]
     span = seen[target, _TO] - low

@@ -14,28 +14,37 @@ from simdrive.sim.state import Float, Int
 WIDTH_LIMIT_M = 12.0  # how far to look; junctions are wider
 _STEP_M = 0.25
 _SEAM_M = 0.05  # cracks between neighbouring lanes that do not count
+_LANE_SHARE = 0.8
 
 
 @jit
-def _free(
+def _room(
     lanes: Float, points: Float, fused: bool, polygon_points: Float, polygon_starts: Int, polygon_begin: int,
     polygon_end: int, x: float, y: float, heading: float, same_way: bool,
-) -> bool:  # fmt: skip
-    """Tell whether a world point is drivable, or lies on a lane that leads within 60 degrees of ``heading``."""
+) -> float:  # fmt: skip
+    """Return how far one can surely go in any direction from a world point and stay free, m; negative: not free.
+
+    Free is what is drivable, or with ``same_way`` a lane that leads within 60 degrees of ``heading``.
+    """
+    best = -1.0
     for lane in range(lanes.shape[0]):
         s, r = table_local(lanes, points, fused, lane, x, y)
-        along = -_SEAM_M <= s <= lanes[lane, LENGTH] + _SEAM_M
-        if along and abs(r) <= 0.5 * table_width(lanes, points, lane, s) + _SEAM_M:
-            if not same_way:
-                return True
-            if math.cos(table_heading(lanes, points, lane, s) - heading) > 0.5:
-                return True
-    if not same_way:
+        ends = min(s, lanes[lane, LENGTH] - s) + _SEAM_M
+        if ends < 0.0:
+            continue
+        side = 0.5 * table_width(lanes, points, lane, s) + _SEAM_M - abs(r)
+        # A point moves sideways in a lane hardly faster than in the world, bends and waves included.
+        room = _LANE_SHARE * min(side, ends)
+        if room <= best:
+            continue
+        if not same_way or math.cos(table_heading(lanes, points, lane, s) - heading) > 0.5:
+            best = room
+    if best < 0.0 and not same_way:
         for polygon in range(polygon_begin, polygon_end):
             begin, end = np.int64(polygon_starts[polygon]), np.int64(polygon_starts[polygon + 1])
             if polygon_outside_m(polygon_points, begin, end, x, y) <= _SEAM_M:
-                return True
-    return False
+                return 0.0
+    return best
 
 
 @jit
@@ -60,14 +69,15 @@ def free_widths(
         for column in range(4):
             side = -1.0 if column % 2 == 0 else 1.0
             dx, dy = -math.sin(heading) * side, math.cos(heading) * side
-            good, bad = 0.0, math.inf
+            good, bad, room = 0.0, math.inf, 0.0
             # Walk outwards, then close in on the edge.
             while bad - good > 0.01 and good < WIDTH_LIMIT_M:
-                reach = good + _STEP_M if math.isinf(bad) else 0.5 * (good + bad)
-                if _free(
+                reach = good + max(_STEP_M, room) if math.isinf(bad) else 0.5 * (good + bad)
+                room = _room(
                     lanes, points, fused, polygon_points, polygon_starts, polygon_begin, polygon_end, x + reach * dx,
                     y + reach * dy, heading, column >= 2,
-                ):  # fmt: skip
+                )  # fmt: skip
+                if room >= 0.0:
                     good = reach
                 else:
                     bad = reach

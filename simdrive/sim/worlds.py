@@ -28,7 +28,7 @@ from simdrive.sim.play import (
 )
 from simdrive.sim.spec import WorldSpec
 from simdrive.sim.state import Actors, Bool, Float, Int, RoadTables, Traits
-from simdrive.sim.tick import step_worlds
+from simdrive.sim.tick import look_up_lanes, step_worlds
 from simdrive.sim.views import world_view
 from simdrive.types import Long, WorldView
 
@@ -243,7 +243,9 @@ class Worlds:
 
     # --- motion ----------------------------------------------------------------------------------------------
 
-    def step(self, controls: npt.ArrayLike, active: Bool | None = None, ticks: int = 1) -> None:
+    def step(
+        self, controls: npt.ArrayLike, active: Bool | None = None, ticks: int = 1, *, look_up_lanes: bool = True
+    ) -> None:
         """Advance worlds by ``ticks`` ticks under constant controls.
 
         Args:
@@ -251,6 +253,8 @@ class Worlds:
                 inactive worlds are not looked at.
             active: ``[B]`` worlds to advance; None = all. The others stay untouched.
             ticks: at least 1.
+            look_up_lanes: also find the lanes of everybody afterwards. Off saves a third of the time; what tells lanes
+                is then old until ``look_up_lanes`` is called. Nothing else depends on it.
 
         Raises:
             ControlError: if a control is not finite or the array has another shape; nothing was advanced.
@@ -270,9 +274,14 @@ class Worlds:
             raise ControlError(f"world {world}: control {column} ({name}) is {values[world, column]}; must be finite")
         batch = self._batch
         step_worlds(
-            self.frequency_hz, ticks, values, going, batch.roads, batch.shared, batch.setting, batch.script,
+            self.frequency_hz, ticks, look_up_lanes, values, going, batch.roads, batch.shared, batch.setting, batch.script,
             batch.ways, batch.actors, batch.frame, batch.play, batch.record,
         )  # fmt: skip
+
+    def look_up_lanes(self, rows: Long) -> None:
+        """Find the lanes of everybody in the worlds ``rows`` [N], after steps that left it out."""
+        batch = self._batch
+        look_up_lanes(rows, batch.roads, batch.setting, batch.actors, batch.frame)
 
     # --- copies ----------------------------------------------------------------------------------------------
 
