@@ -31,8 +31,8 @@ class CutIn:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(17.0, 33.0, "m/s"),
-        "speed_difference_mps": Range(6.0, 20.0, "m/s"),
-        "ttc_s": Range(-0.7, 1.5, "s"),  # left when the vehicle begins to overlap the ego's path
+        "speed_difference_mps": Range(5.0, 18.0, "m/s"),
+        "ttc_s": Range(-0.6, 2.3, "s"),  # left when the vehicle begins to overlap the ego's path
         "lateral_speed_mps": Range(2.0, 5.4, "m/s"),
         "braking_mps2": Range(0.0, 6.0, "m/s2"),
         "side": Choice(("left", "right")),

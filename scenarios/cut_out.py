@@ -34,7 +34,7 @@ class CutOut:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(20.0, 34.0, "m/s"),
-        "time_gap_s": Range(0.2, 1.3, "s"),  # from the ego to the vehicle ahead
+        "time_gap_s": Range(0.2, 0.9, "s"),  # from the ego to the vehicle ahead
         "reveal_s": Range(1.82, 2.2, "s"),  # from the lane change to when its driver would have hit the stopped one
         "lead": Choice(("car", "van", "truck")),
         "side": Choice(("left", "right")),

@@ -32,9 +32,9 @@ class WrongWay:
     tags = ("nhtsa:20", "nhtsa:21", "euro_ncap:CCFhos", "euro_ncap:CCFhol", "bench2drive:InvadingTurn")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(14.0, 26.0, "m/s"),
+        "ego_speed_mps": Range(11.0, 20.0, "m/s"),
         "oncoming_speed_mps": Range(15.0, 30.0, "m/s"),
-        "ttc_s": Range(0.0, 4.0, "s"),  # left when the vehicle begins to overlap the ego's path
+        "ttc_s": Range(0.0, 5.2, "s"),  # left when the vehicle begins to overlap the ego's path
         "lateral_speed_mps": Range(1.4, 4.0, "m/s"),
         "intrusion": Range(0.6, 1.2),  # how far into the lane, 1 = to its centre
         "return_s": Range(1.5, 6.0, "s"),  # from leaving its lane to turning back

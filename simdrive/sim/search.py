@@ -41,10 +41,13 @@ class Manoeuvre:
 
 
 def _manoeuvres() -> tuple[Manoeuvre, ...]:
-    """Full brake first, then brake and steer, steer alone, gentler brakes, and driving on."""
-    shifts = (-1.0, 1.0, -2.0, 2.0, -3.5, 3.5)
+    """Full brake first, then brake and steer, steer alone, gentler brakes, and driving on.
+
+    Steering stays below 3 m/s2 across, the most that UN R79 lets an automatic steering function use (category B1).
+    """
+    evade = (-2.0, 2.0, -3.5, 3.5)
     found = [Manoeuvre("brake 8", -8.0)]
-    for braking in (8.0, 5.0, 0.0, 2.5):
+    for braking, shifts in ((8.0, (-1.0, 1.0, *evade)), (5.0, evade), (0.0, evade)):
         found += [Manoeuvre(f"brake {braking:g} shift {shift:+g}", -braking, shift) for shift in shifts]
     found += [Manoeuvre(f"brake {braking:g}", -braking) for braking in (5.0, 3.0, 1.5)]
     found += [Manoeuvre(HOLD, 0.0), Manoeuvre("accelerate 2.5", 2.5)]
