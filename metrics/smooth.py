@@ -9,9 +9,9 @@ bits on every machine.
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
-from scipy.signal import savgol_coeffs
 
 from simdrive.jit import jit
 from simdrive.types import Float
@@ -23,14 +23,21 @@ def _weights(window: int, order: int, derivative: int, step_s: float) -> tuple[F
     window]``).
     """
 
-    def at(position: int | None) -> Float:
-        found = savgol_coeffs(window, order, deriv=derivative, delta=step_s, pos=position, use="dot")
+    def at(position: float) -> Float:
+        # The derivative at ``position`` of the least-squares polynomial, as weights of the samples. Written out because
+        # importing scipy.signal takes two seconds in every process.
+        powers = (np.arange(window) - position) ** np.arange(order + 1)[:, None]
+        wanted = np.zeros(order + 1)
+        if derivative <= order:
+            wanted[derivative] = math.factorial(derivative) / step_s**derivative
+        found = np.linalg.lstsq(powers, wanted, rcond=None)[0]
         return np.ascontiguousarray(found, dtype=np.float64)
 
     half = window // 2
     first = np.array([at(position) for position in range(half)]).reshape(half, window)
     last = np.array([at(position) for position in range(window - half, window)]).reshape(half, window)
-    return at(None), first, last
+    middle = half if window % 2 else half - 0.5
+    return at(middle), first, last
 
 
 @jit

@@ -78,6 +78,17 @@ def sources_hash(module: str) -> str:
     return total.hexdigest()[:16]
 
 
+def warm_mark() -> Path | None:
+    """Return the file that says that every kernel of this source tree is compiled; None where the user's cache is used."""
+    if _CACHED_ELSEWHERE:
+        return None
+    total = hashlib.sha256(numba.__version__.encode())
+    for folder in (_PACKAGE, *(_PACKAGE.parent / name for name in ("agents", "metrics"))):
+        for path in sorted(folder.rglob("*.py")):
+            total.update(path.read_bytes())
+    return _cache_root() / f"warm-{total.hexdigest()[:16]}"
+
+
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     if not _CACHED_ELSEWHERE:
         # numba reads the folder when a function is decorated.

@@ -1,6 +1,6 @@
 """``python -m simdrive.cli.warm``: compile every kernel once, before several processes need them."""
 
-from simdrive.eval.warm import warm
+from simdrive.eval.warm import ensure_warm
 
 if __name__ == "__main__":
-    warm()
+    ensure_warm()

@@ -55,8 +55,6 @@ def _answers(batch: ObservationBatch, given: PlanBatch) -> list[Answer]:
     plans = np.array(given.plan, dtype=np.float64)  # a copy: the agent may use its own array again
     if plans.ndim != 3 or plans.shape[0] != len(batch) or plans.shape[2] != 5:
         raise ValueError(f"plans have shape {plans.shape}; needed: ({len(batch)}, P, 5)")
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is a fault
-        plans[:, :, 1:] = plans[:, :, 1:].astype(np.float32)  # driven as it is stored: to 0.1 mm
     usage = np.stack([given.usage.prompt, given.usage.image, given.usage.output], axis=1).astype(np.int64)
     texts = given.text if given.text is not None else ("",) * len(batch)
     errors = given.error if given.error is not None else (None,) * len(batch)

@@ -144,9 +144,7 @@ def _plan_lists(results: Sequence[EpisodeResult]) -> dict[str, pa.ListArray]:
         flat[:, start:end] = kept.T
     offsets = pa.array(np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int32))
     return {
-        name: pa.ListArray.from_arrays(
-            offsets, pa.array(flat[column], schema.REQUESTS.field(name).type.value_type, from_pandas=False, safe=False)
-        )
+        name: pa.ListArray.from_arrays(offsets, pa.array(flat[column], from_pandas=False))
         for column, name in enumerate(schema.PLAN_LISTS)
     }
 

@@ -221,9 +221,9 @@ class _Pool:
 
 
 def _spawn(workers: int) -> ProcessPoolExecutor:
-    from simdrive.eval.warm import warm
+    from simdrive.eval.warm import ensure_warm
 
-    warm()  # compile here once, so that workers load from the cache instead of compiling side by side
+    ensure_warm()  # compile here once, so that workers load from the cache instead of compiling side by side
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
 
 

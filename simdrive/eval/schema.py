@@ -70,8 +70,7 @@ REQUESTS = pa.schema(
         *((name, pa.int64()) for name in ("prompt_tokens", "image_tokens", "output_tokens")),
         ("blind_m", pa.float64()),
         ("text", pa.string()),
-        (PLAN_LISTS[0], pa.list_(pa.float64())),
-        *((name, pa.list_(pa.float32())) for name in PLAN_LISTS[1:]),  # the precision in which plans are driven
+        *((name, pa.list_(pa.float64())) for name in PLAN_LISTS),
     ]
 )
 _EPISODE_FACTS = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binomtest, norm, trim_mean
+from scipy.stats import beta, binomtest, norm
 
 from simdrive.types import Bool, Float
 
@@ -161,7 +161,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def interquartile_mean(values: Float) -> float:
     """Return the mean of the middle half (25 % trimmed on both sides) of ``values [n]``; NaN for n = 0."""
-    return float(trim_mean(values, 0.25)) if len(values) else math.nan
+    if not len(values):
+        return math.nan
+    cut = len(values) // 4  # as scipy.stats.trim_mean, which takes a millisecond per call
+    return float(np.sort(values)[cut : len(values) - cut].mean())
 
 
 def _mean(values: Float) -> float:

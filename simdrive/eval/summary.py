@@ -22,7 +22,6 @@ from simdrive.eval.files import write_json
 from simdrive.eval.schema import FACT_COLUMNS
 from simdrive.eval.stats import Interval, PairedRates, holm, interquartile_mean, paired_rates, wilson
 from simdrive.eval.store import RunStore
-from simdrive.types import Float
 
 GROUP = ("agent", "latency", "camera", "corruption")
 RATES = ("failure", "at_fault_contact", "contact", "off_road", "low_progress")
@@ -180,8 +179,9 @@ def _rate(values: pd.Series[float]) -> Rate:
 
 
 def _score(values: pd.Series[float]) -> Score:
-    scored: Float = np.asarray(values.dropna(), dtype=np.float64)
-    if not len(scored):
+    given = values.to_numpy(np.float64)
+    scored = given[~np.isnan(given)].astype(np.float64)
+    if not scored.size:
         return Score(math.nan, math.nan, math.nan, math.nan, 0)
     return Score(
         float(scored.mean()),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from simdrive.build import build, config_names
 from simdrive.eval.episode import EpisodeInput
 from simdrive.eval.rollout import rollout
+from simdrive.jit import warm_mark
 from simdrive.latency.modes import LatencySetting, Mode
 from simdrive.latency.source import Constant
 from simdrive.metrics.evaluate import evaluate, load_metrics
@@ -37,3 +38,14 @@ def warm() -> None:
         if any(log.requests.text):  # rule drivers say nothing; the text of an exception would stand here
             raise RuntimeError(f"agent {name} fails: {next(filter(None, log.requests.text))}")
     evaluate(log, load_metrics())
+
+
+def ensure_warm() -> None:
+    """Compile every kernel unless that was done for the present sources."""
+    mark = warm_mark()
+    if mark is not None and mark.is_file():
+        return
+    warm()
+    if mark is not None:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()

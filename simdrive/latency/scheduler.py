@@ -46,6 +46,8 @@ class Scheduler:
         current: the newest published request with a plan, None before the first.
         dropped_frames: frames that gave way to newer ones (or, in a full queue, to older ones) and were never
             used.
+        next_us: the earliest time from the polled one on at which something is due, ``NEVER`` if nothing is; it does
+            not count between ``poll`` and ``commit``.
     """
 
     def __init__(self, mode: Mode, phase_us: int = 0) -> None:
@@ -53,6 +55,7 @@ class Scheduler:
         self.requests: list[Request] = []
         self.current: Request | None = None
         self.dropped_frames = 0
+        self.next_us = NEVER
         self._pipelined, self._capacity = mode.pipelined, mode.capacity
         self._period_us, self._publish_us, self._phase_us = mode.period_us, mode.publish_us, phase_us
         self._queue, self._drop_newest = mode.name == "queue", mode.overflow == "drop_newest"
@@ -73,6 +76,8 @@ class Scheduler:
         if t_us < self._now_us:
             raise ValueError(f"frame {frame} arrives at {t_us} us, but the clock already stands at {self._now_us} us")
         self._arriving.append(Request(frame, t_us))
+        if t_us < self.next_us:
+            self.next_us = t_us
 
     def poll(self, now_us: int) -> Request | None:
         """Process what is due up to ``now_us`` in order; return the request that starts next, None when all
@@ -84,14 +89,14 @@ class Scheduler:
         if self._open is not None:
             raise RuntimeError("commit the request that poll returned before polling again")
         while True:
-            due_us = self.next_us
-            if due_us > now_us:
+            if self.next_us > now_us:
                 return None
-            self._now_us = due_us
+            self._now_us = self.next_us
             self._settle()
             self._open = self._start()
             if self._open is not None:
                 return self._open
+            self.next_us = self._due_us()
 
     def commit(self, stages_us: Sequence[int], status: RequestStatus = RequestStatus.OK) -> None:
         """Set the stage times of the request that ``poll`` returned; a status other than OK gives no plan.
@@ -115,10 +120,9 @@ class Scheduler:
         self._busy_until_us = request.t_finish_us
         self._flying.append(request)
         self._open = None
+        self.next_us = self._due_us()
 
-    @property
-    def next_us(self) -> int:
-        """The earliest time from the polled one on at which something is due; ``NEVER`` if nothing is."""
+    def _due_us(self) -> int:
         due = self._arriving[0].t_obs_us if self._arriving else NEVER
         for request in self._flying:
             if request.t_publish_us < due:
@@ -141,7 +145,7 @@ class Scheduler:
     def _settle(self) -> None:
         """Publish what is finished, then queue what has arrived, at the present time stamp."""
         now = self._now_us
-        for request in [flying for flying in self._flying if flying.t_publish_us <= now]:
+        for request in [flying for flying in self._flying if flying.t_publish_us <= now] if self._flying else ():
             self._flying.remove(request)
             # A late plan never overwrites one that answers a newer frame.
             newer = self.current is None or request.t_obs_us > self.current.t_obs_us
