@@ -73,7 +73,7 @@ class RoundaboutEntry:
         _surroundings(stage, rng, scene, arm)
         total = sum(float(scene.road.lane(lane).length) for lane in route[:-1])
         return stage.world(
-            goal_m=total - start_m + 25.0, time_limit_s=32.0, lighting=draw_light(rng),
+            goal_m=total - start_m + 25.0, time_limit_s=40.0, lighting=draw_light(rng),
             hazard=hazard, hazard_actors=(who,), hazard_row=row,
             command=int(Command.STRAIGHT if leave == 0 else Command.RIGHT),
         )  # fmt: skip

@@ -115,4 +115,4 @@ def jit_inline(function: Callable[P, R]) -> Callable[P, R]:
 
 def jit_allocating(function: Callable[P, R]) -> Callable[P, R]:
     """Compile like ``jit``, for functions that create or return arrays: entry points, not their inner loops."""
-    return _compiled(function)
+    return _compiled(function, _nrt=True)  # said aloud: callees inherit what their caller says

@@ -443,7 +443,7 @@ def test_goal_time_limit_and_contact() -> None:
     assert crash.contact is not None
     assert (crash.contact.actor, crash.contact.t_us) == (1, crash.t_us[-1])
     assert crash.contact.t_us == pytest.approx(3.0e6, abs=20_001)
-    assert crash.contact.impact_speed_mps == pytest.approx(10.0, abs=1e-6)
+    assert crash.contact.impact_speed_mps == pytest.approx(10.0, abs=1e-4)  # plans are said to 0.1 mm
     assert crash.actors.name == ("ego", "lead")
 
 
