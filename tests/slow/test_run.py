@@ -54,9 +54,10 @@ def test_same_bytes_after_kills(expected: dict[str, str], tmp_path: Path) -> Non
         while process.poll() is None and len(list(out.glob("episodes/part-*"))) < parts + 4:
             time.sleep(0.02)
         if process.poll() is not None:
+            process.communicate()
             break
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
         killed += 1
     else:
         pytest.fail("the run never ended")
