@@ -31,6 +31,10 @@ def evaluate(
     if cfg:
         _print_config(config)
         return
+    if isinstance(config["workers"], int) and config["workers"] > 1 and not dry_run:
+        from simdrive.eval.pool import start_early
+
+        start_early()
     request = build_request(config, chosen("latency", words or [], "constant"))
     out = Path(config["out"]) if config["out"] else default_out(request)
     if dry_run:

@@ -89,10 +89,11 @@ def _stored(config: dict[str, Any]) -> tuple[Any, Any]:
 
 def _driven(config: dict[str, Any], latency_name: str) -> tuple[Any, Any]:
     """Drive the case of the configuration; every name is checked before."""
+    from simdrive.eval.blocks import build_latency
     from simdrive.eval.grid import AgentConfig, latency_configs
     from simdrive.eval.reference import episode_input, references
     from simdrive.eval.rollout import rollout
-    from simdrive.eval.work import build_agent, build_latency
+    from simdrive.eval.work import build_agent
     from simdrive.report.hud import Caption
 
     case = _case(config)

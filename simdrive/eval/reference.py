@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simdrive.build import build
 from simdrive.eval.episode import EpisodeInput
+from simdrive.eval.prepared import started, world_of
 from simdrive.eval.rollout import rollout
 from simdrive.latency.modes import LatencySetting, Mode
 from simdrive.latency.source import Constant
-from simdrive.scenarios.sampling import build_case
-from simdrive.sim.search import find_avoidable
+from simdrive.sim.search import search
 from simdrive.sim.tracker import TrackerLimits
-from simdrive.types import Case, EndReason
+from simdrive.types import Case, EndReason, EpisodeLog
 
-_BATCH = 64
+EXPERT = "expert"  # whose progress is the yardstick
+_BATCH = 256
 ZERO_LATENCY = LatencySetting(Constant(0.0), Mode("zero"))
 
 
@@ -33,7 +34,7 @@ class CaseReference:
 def references(
     cases: Sequence[Case],
     *,
-    expert: str = "expert",
+    expert: str = EXPERT,
     frequency_hz: int = 50,
     limits: TrackerLimits = TrackerLimits(),  # noqa: B008 - frozen
 ) -> list[CaseReference]:
@@ -45,35 +46,44 @@ def references(
     """
     found: list[CaseReference] = []
     for start in range(0, len(cases), _BATCH):
-        found += _references(cases[start : start + _BATCH], expert, frequency_hz, limits)
+        drives = reference_drives(cases[start : start + _BATCH], expert, frequency_hz, limits)
+        found += [reference for reference, _ in drives]
     return found
 
 
-def _references(cases: Sequence[Case], expert: str, frequency_hz: int, limits: TrackerLimits) -> list[CaseReference]:
-    specs = [build_case(case) for case in cases]
-    searched = find_avoidable(specs, limits, frequency_hz)
+def reference_drives(
+    cases: Sequence[Case],
+    expert: str = EXPERT,
+    frequency_hz: int = 50,
+    limits: TrackerLimits = TrackerLimits(),  # noqa: B008 - frozen
+) -> list[tuple[CaseReference, EpisodeLog]]:
+    """Return each reference with the expert's episode behind it, which is its episode under any setting that is
+    ``immediate``.
+    """
+    chosen = tuple(cases)
     episodes = [
-        EpisodeInput(case, spec, found.avoidable, found.hazard_us)
-        for case, spec, found in zip(cases, specs, searched, strict=True)
+        EpisodeInput(case, world_of(case), found.avoidable, found.hazard_us)
+        for case, found in zip(chosen, search(started(chosen, frequency_hz), limits), strict=True)
     ]
-    logs = rollout(episodes, build("agent", expert), ZERO_LATENCY, frequency_hz=frequency_hz, limits=limits)
-    return [
-        CaseReference(
-            case=log.case,
-            avoidable=log.avoidable,
-            hazard_us=log.hazard_us,
-            expert_progress_m=float(log.route_s[-1]) - log.route_start_s,
-            valid=log.end != EndReason.BLOCKED,
-        )
-        for log in logs
-    ]
+    logs = rollout(
+        episodes, build("agent", expert), ZERO_LATENCY, frequency_hz=frequency_hz, limits=limits,
+        worlds=started(chosen, frequency_hz),
+    )  # fmt: skip
+    return [_reference(log) for log in logs]
+
+
+def _reference(log: EpisodeLog) -> tuple[CaseReference, EpisodeLog]:
+    progress_m = float(log.route_s[-1]) - log.route_start_s
+    valid = log.end != EndReason.BLOCKED
+    reference = CaseReference(log.case, log.avoidable, log.hazard_us, progress_m, valid)
+    return reference, replace(log, expert_progress_m=progress_m)
 
 
 def episode_input(reference: CaseReference) -> EpisodeInput:
     """Build the world of a referenced case, ready to be driven."""
     return EpisodeInput(
         reference.case,
-        build_case(reference.case),
+        world_of(reference.case),
         reference.avoidable,
         reference.hazard_us,
         reference.expert_progress_m,

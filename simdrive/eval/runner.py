@@ -6,27 +6,35 @@ workers changes a result.
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from simdrive.errors import IncompleteRunError, ParameterError
 from simdrive.eval import folder as layout
+from simdrive.eval.blocks import Block, blocks_of, build_latency, reference_block
 from simdrive.eval.grid import AgentConfig, LatencyConfig
-from simdrive.eval.keys import episode_key, source_hash
+from simdrive.eval.keys import source_hash
 from simdrive.eval.plan import PlannedEpisode, plan_frame, planned_episodes
+from simdrive.eval.pool import Pool
 from simdrive.eval.reference import CaseReference
 from simdrive.eval.store import RunStore
-from simdrive.eval.work import ChunkResult, ChunkTask, build_latency, drive_chunk, settle_references
+from simdrive.eval.work import (
+    ChunkResult,
+    ChunkTask,
+    KeepTask,
+    ReferenceTask,
+    Settled,
+    drive_chunk,
+    keep_chunk,
+    settle_references,
+)
 from simdrive.streams import canonical_json, digest
 from simdrive.types import Case
 
 T = TypeVar("T")
-R = TypeVar("R")
-_REFERENCE_BATCH = 64  # small enough that all workers have some; references do not depend on it
+_KEPT_CASES = 4096  # references of more cases than this are driven again rather than held until there is a plan
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,10 @@ class RunRequest:
             "metrics": list(self.metrics) or "all",
             "sources": source_hash(),
         }  # fmt: skip
+
+    def blocks(self) -> list[Block]:
+        """Return the rows of the plan, one block per agent and latency setting."""
+        return blocks_of(self.agents, self.latencies, len(self.cases))
 
 
 class Progress(Protocol):
@@ -89,9 +101,9 @@ def run(
     if workers < 1 or batch < 1:
         raise ParameterError(f"workers and batch must be at least 1, got {workers} and {batch}")
     _check_latencies(request.latencies)
-    with _Pool(workers) as pool:
-        store = _open(request, out, progress, pool, batch, provenance or {})
-        _drive(store, request, progress, pool, batch)
+    with Pool(workers) as pool:
+        store, kept = _open(request, out, progress, pool, batch, provenance or {})
+        _drive(store, request, progress, pool, batch, kept)
         progress.note("writing tables")
         store.compact(pool.map)
     return store
@@ -111,58 +123,52 @@ def _check_latencies(latencies: Sequence[LatencyConfig]) -> None:
 
 
 def _open(
-    request: RunRequest, out: Path, progress: Progress, pool: _Pool, batch: int, provenance: dict[str, Any]
-) -> RunStore:
+    request: RunRequest, out: Path, progress: Progress, pool: Pool, batch: int, provenance: dict[str, Any]
+) -> tuple[RunStore, list[KeepTask]]:
     """Open the folder with its own plan if there is one, else settle the references and plan."""
     config = request.config()
     if not layout.is_empty(out):
         layout.check_config(out, config)
         if (out / "plan.parquet").is_file():
-            return RunStore.create_or_open(out, config, layout.read_plan(out))
-    references = _references(request.cases, progress, pool, batch)
-    return RunStore.create_or_open(out, config, plan_frame(_plan(request, references)), provenance)
+            return RunStore.create_or_open(out, config, layout.read_plan(out)), []
+    settled = _references(request, progress, pool, batch)
+    references = [reference for _, found in settled for reference in found.references]
+    store = RunStore.create_or_open(out, config, plan_frame(_plan(request, references)), provenance)
+    kept = [KeepTask(str(store.path), task.cases, found.tables) for task, found in settled if found.tables is not None]
+    return store, kept
 
 
-def _references(cases: tuple[Case, ...], progress: Progress, pool: _Pool, batch: int) -> dict[str, CaseReference]:
-    progress.stage("references", len(cases))
-    found: dict[str, CaseReference] = {}
-    for references in pool.map(settle_references, _chunks(cases, min(batch, _REFERENCE_BATCH))):
-        found |= {reference.case.key: reference for reference in references}
-        progress.advance(len(references))
-    return found
+def _references(request: RunRequest, progress: Progress, pool: Pool, batch: int) -> list[tuple[ReferenceTask, Settled]]:
+    """Settle all cases; also score the expert's episodes behind them where the grid asks for these."""
+    progress.stage("references", len(request.cases))
+    block = reference_block(request.blocks()) if len(request.cases) <= _KEPT_CASES else None
+    tasks, place = [], 0
+    for cases in _pieces(request.cases, batch, pool.workers):
+        tasks.append(ReferenceTask(cases, place, block, request.metrics))
+        place += len(cases)
+    found: dict[Case, Settled] = {}
+    for settled in pool.map(settle_references, tasks):
+        found[settled.references[0].case] = settled
+        progress.advance(len(settled.references))
+    return [(task, found[task.cases[0]]) for task in tasks]
 
 
-def _plan(request: RunRequest, references: dict[str, CaseReference]) -> list[PlannedEpisode]:
+def _plan(request: RunRequest, references: Sequence[CaseReference]) -> list[PlannedEpisode]:
     """Cross cases with agents and latency settings: agents outermost, cases innermost."""
-    planned: list[PlannedEpisode] = []
-    for agent in request.agents:
-        for latency in request.latencies:
-            identity = build_latency(latency).identity()
-            for case in request.cases:
-                reference = references[case.key]
-                planned.append(
-                    PlannedEpisode(
-                        row=len(planned),
-                        key=episode_key(case, {"name": agent.name, "config": agent.config}, identity),
-                        case=case,
-                        agent=agent.name,
-                        latency=latency.label,
-                        avoidable=reference.avoidable,
-                        hazard_us=reference.hazard_us,
-                        expert_progress_m=reference.expert_progress_m,
-                        valid=reference.valid,
-                    )
-                )
-    return planned
+    return [block.entry(place, reference) for block in request.blocks() for place, reference in enumerate(references)]
 
 
-def _drive(store: RunStore, request: RunRequest, progress: Progress, pool: _Pool, batch: int) -> None:
-    pending = set(store.pending_rows().tolist())
+def _drive(
+    store: RunStore, request: RunRequest, progress: Progress, pool: Pool, batch: int, kept: Sequence[KeepTask]
+) -> None:
     progress.stage("episodes", len(store.plan))
-    progress.advance(len(store.plan) - len(pending))
+    progress.advance(len(store.plan) - len(store.pending_rows()))
+    for result in pool.map(keep_chunk, kept):
+        progress.advance(result.done)
+    pending = set(store.pending_rows().tolist())
     rows = [entry for entry in planned_episodes(store.plan) if entry.row in pending]
     failed = 0
-    for result in pool.map(drive_chunk, _tasks(store, request, rows, batch)):
+    for result in pool.map(drive_chunk, _tasks(store, request, rows, batch, pool.workers)):
         progress.advance(result.done)
         failed += result.errors
         if result.message:
@@ -174,66 +180,25 @@ def _drive(store: RunStore, request: RunRequest, progress: Progress, pool: _Pool
         )
 
 
-def _tasks(store: RunStore, request: RunRequest, rows: Sequence[PlannedEpisode], batch: int) -> Iterator[ChunkTask]:
+def _tasks(
+    store: RunStore, request: RunRequest, rows: Sequence[PlannedEpisode], batch: int, workers: int
+) -> Iterator[ChunkTask]:
     """Cut pending rows into chunks of one agent and one latency setting."""
-    for agent in request.agents:
-        for latency in request.latencies:
-            mine = [entry for entry in rows if entry.agent == agent.name and entry.latency == latency.label]
-            for chunk in _chunks(mine, batch):
-                yield ChunkTask(str(store.path), tuple(chunk), agent, latency, request.metrics)
+    for block in request.blocks():
+        mine = [entry for entry in rows if 0 <= entry.row - block.first_row < len(request.cases)]
+        for chunk in _pieces(mine, batch, workers):
+            yield ChunkTask(str(store.path), chunk, block.agent, block.latency, request.metrics)
 
 
-def _chunks(items: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
-    for first in range(0, len(items), size):
-        yield tuple(items[first : first + size])
-
-
-class _Pool:
-    """In-process for one worker, else spawned processes; results come as they finish."""
-
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._executor: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> _Pool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-
-    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
-        """Yield the results of ``function`` over ``tasks`` in the order in which they finish."""
-        if self._workers == 1:
-            yield from map(function, tasks)
-            return
-        if self._executor is None:
-            self._executor = _spawn(self._workers)
-        running: set[Future[R]] = set()
-        for task in tasks:
-            running.add(self._executor.submit(function, task))
-            if len(running) >= 2 * self._workers:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-
-
-def _spawn(workers: int) -> ProcessPoolExecutor:
-    from simdrive.eval.warm import ensure_warm
-
-    ensure_warm()  # compile here once, so that workers load from the cache instead of compiling side by side
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
-
-
-def _prepare() -> None:
-    """Leave Ctrl-C to the parent (workers finish or are cancelled by it), and look for garbage seldom."""
-    import gc
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.set_threshold(50_000)  # little here is cyclic, and every look costs
+def _pieces(items: Sequence[T], size: int, workers: int) -> Iterator[tuple[T, ...]]:
+    """Cut into pieces of at most ``size``, all about as long, as many for each worker."""
+    if not items:
+        return
+    count = -(-len(items) // size)
+    count = min(-(-count // workers) * workers, len(items))
+    edges = [len(items) * number // count for number in range(count + 1)]
+    for first, last in zip(edges, edges[1:], strict=False):
+        yield tuple(items[first:last])
 
 
 __all__ = ["ChunkResult", "Progress", "RunRequest", "run"]

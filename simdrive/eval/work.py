@@ -10,27 +10,52 @@ import json
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from simdrive.build import instantiate
 from simdrive.errors import SimdriveError
+from simdrive.eval.blocks import Block, build_latency
 from simdrive.eval.episode import EpisodeInput
 from simdrive.eval.episode_codec import EpisodeResult, encode
 from simdrive.eval.grid import AgentConfig, LatencyConfig
 from simdrive.eval.plan import PlannedEpisode
-from simdrive.eval.reference import CaseReference, references
+from simdrive.eval.prepared import started, world_of
+from simdrive.eval.reference import CaseReference, reference_drives
 from simdrive.eval.rollout import rollout
+from simdrive.eval.schema import RunTables
 from simdrive.eval.store import RunStore
-from simdrive.latency.modes import LatencySetting, build_mode
 from simdrive.metrics.evaluate import evaluate, load_metrics
-from simdrive.scenarios.sampling import build_case
 from simdrive.sim.roads import RoadMap
-from simdrive.sim.spec import WorldSpec
-from simdrive.sim.worlds import Worlds
 from simdrive.types import Agent, Case, EpisodeLog
+
+
+@dataclass(frozen=True)
+class ReferenceTask:
+    """Some cases, of which the first stands at ``place`` among all; ``block`` asks for the episodes too."""
+
+    cases: tuple[Case, ...]
+    place: int
+    block: Block | None
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """References, and as finished tables the expert's episodes behind them if they were asked for."""
+
+    references: tuple[CaseReference, ...]
+    tables: RunTables | None
+
+
+@dataclass(frozen=True)
+class KeepTask:
+    """Episodes that were driven before there was a plan to store them under."""
+
+    out: str
+    cases: tuple[Case, ...]
+    tables: RunTables
 
 
 @dataclass(frozen=True)
@@ -59,22 +84,12 @@ def build_agent(config: AgentConfig) -> Agent:
     return agent
 
 
-def build_latency(config: LatencyConfig) -> LatencySetting:
-    """Build the latency setting behind a resolved configuration."""
-    return LatencySetting(
-        source=instantiate(json.loads(config.source)),
-        mode=build_mode(json.loads(config.mode)),
-        waiting=config.waiting,  # type: ignore[arg-type]  # checked by the setting itself
-        aeb_monitor=config.aeb_monitor,
-    )
-
-
 def episode_inputs(planned: Sequence[PlannedEpisode]) -> list[EpisodeInput]:
     """Return the worlds of planned episodes with their references."""
     return [
         EpisodeInput(
             entry.case,
-            _world(entry.case),
+            world_of(entry.case),
             avoidable=entry.avoidable,
             hazard_us=entry.hazard_us,
             expert_progress_m=entry.expert_progress_m,
@@ -83,25 +98,27 @@ def episode_inputs(planned: Sequence[PlannedEpisode]) -> list[EpisodeInput]:
     ]
 
 
-@functools.lru_cache(maxsize=1024)
-def _world(case: Case) -> WorldSpec:
-    return build_case(case)
-
-
-@functools.lru_cache(maxsize=8)
-def _started(cases: tuple[Case, ...]) -> Worlds:
-    """Return worlds at time zero, to be copied: the chunks of a grid come back to the same cases again and again."""
-    return Worlds([_world(case) for case in cases])
-
-
 @functools.lru_cache(maxsize=8)
 def _store(out: str) -> RunStore:
     return RunStore.open(out)
 
 
-def settle_references(cases: tuple[Case, ...]) -> tuple[CaseReference, ...]:
-    """Return avoidability and the expert's progress of some cases."""
-    return tuple(references(cases))
+def settle_references(task: ReferenceTask) -> Settled:
+    """Settle avoidability and the expert's progress of some cases."""
+    drives = reference_drives(task.cases)
+    references = tuple(reference for reference, _ in drives)
+    if task.block is None:
+        return Settled(references, None)
+    planned = [task.block.entry(task.place + number, reference) for number, reference in enumerate(references)]
+    return Settled(references, _scored(planned, [log for _, log in drives], task.metrics))
+
+
+def keep_chunk(task: KeepTask) -> ChunkResult:
+    """Store episodes that are driven and scored already."""
+    store = _store(task.out)
+    _write_maps(store, task.cases)
+    store.write_part(task.tables)
+    return ChunkResult(len(task.cases), 0)
 
 
 def drive_chunk(task: ChunkTask) -> ChunkResult:
@@ -109,7 +126,7 @@ def drive_chunk(task: ChunkTask) -> ChunkResult:
     store = _store(task.out)
     try:
         episodes = episode_inputs(task.planned)
-        worlds = _started(tuple(episode.case for episode in episodes)).select(range(len(episodes)))
+        worlds = started(tuple(episode.case for episode in episodes))
         logs = rollout(episodes, build_agent(task.agent), build_latency(task.latency), worlds=worlds)
     except SimdriveError:
         raise
@@ -117,17 +134,21 @@ def drive_chunk(task: ChunkTask) -> ChunkResult:
         for entry in task.planned:
             store.record_error(entry.row, "simulator", f"{type(error).__name__}: {error}", traceback.format_exc())
         return ChunkResult(0, len(task.planned), f"{type(error).__name__}: {error}")
-    _store_logs(store, task, logs)
+    _write_maps(store, [entry.case for entry in task.planned])
+    store.write_part(_scored(task.planned, logs, task.metrics))
     return ChunkResult(len(logs), 0)
 
 
-def _store_logs(store: RunStore, task: ChunkTask, logs: Sequence[EpisodeLog]) -> None:
-    metrics = load_metrics(task.metrics)
-    results = [EpisodeResult(entry, log, evaluate(log, metrics)) for entry, log in zip(task.planned, logs, strict=True)]
-    for entry, log in zip(task.planned, logs, strict=True):
-        if not (Path(task.out) / "maps" / f"{log.map_key}.npz").is_file():
-            store.write_map(log.map_key, _map_arrays(_world(entry.case).road))
-    store.write_part(encode(results))
+def _scored(planned: Sequence[PlannedEpisode], logs: Sequence[EpisodeLog], names: tuple[str, ...]) -> RunTables:
+    metrics = load_metrics(names)
+    return encode([EpisodeResult(entry, log, evaluate(log, metrics)) for entry, log in zip(planned, logs, strict=True)])
+
+
+def _write_maps(store: RunStore, cases: Sequence[Case]) -> None:
+    for case in cases:
+        road = world_of(case).road
+        if not (store.path / "maps" / f"{road.key}.npz").is_file():
+            store.write_map(road.key, _map_arrays(road))
 
 
 def _map_arrays(road: RoadMap) -> dict[str, np.ndarray[Any, Any]]:

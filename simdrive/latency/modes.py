@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from simdrive.errors import ParameterError, UnknownNameError
-from simdrive.latency.source import LatencySource
+from simdrive.latency.source import Constant, LatencySource
 
 ModeName = Literal["zero", "fixed_delay", "streaming", "queue", "periodic"]
 Overflow = Literal["drop_oldest", "drop_newest"]
@@ -103,6 +103,12 @@ class LatencySetting:
     def __post_init__(self) -> None:
         if self.waiting not in get_args(Waiting):
             raise UnknownNameError("waiting policy", self.waiting, get_args(Waiting))
+
+    @property
+    def immediate(self) -> bool:
+        """Whether every frame is answered at once and plans are followed: mode zero, and all that comes to the same."""
+        instant = isinstance(self.source, Constant) and self.source.delay_ms == 0.0 and self.mode.name != "periodic"
+        return (self.mode.name == "zero" or instant) and self.waiting == "follow_plan" and not self.aeb_monitor
 
     def identity(self) -> dict[str, Any]:
         """Return plain data that is equal for equal settings; part of the key of every episode."""

@@ -80,12 +80,13 @@ def find_avoidable(
     used = limits or TrackerLimits()
     found: list[Avoidability] = []
     for start in range(0, len(specs), _CHUNK):
-        found += _search_chunk(specs[start : start + _CHUNK], used, frequency_hz)
+        found += search(Worlds(specs[start : start + _CHUNK], frequency_hz), used)
     return found
 
 
-def _search_chunk(specs: Sequence[WorldSpec], limits: TrackerLimits, frequency_hz: int) -> list[Avoidability]:
-    worlds = Worlds(specs, frequency_hz)
+def search(worlds: Worlds, limits: TrackerLimits) -> list[Avoidability]:
+    """Return what the search finds for each of some worlds at time zero, which are used up."""
+    specs = worlds.specs
     hazard_us = drive_to_hazard(worlds, limits)
     seen = hazard_us >= 0
     survivor: list[str | None] = [None] * len(specs)

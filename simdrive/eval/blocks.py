@@ -1,0 +1,63 @@
+"""How a grid is laid out in its plan: one block of rows per agent and latency setting, cases innermost."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from simdrive.build import instantiate
+from simdrive.eval.grid import AgentConfig, LatencyConfig
+from simdrive.eval.keys import episode_key
+from simdrive.eval.plan import PlannedEpisode
+from simdrive.eval.reference import EXPERT, CaseReference
+from simdrive.latency.modes import LatencySetting, build_mode
+
+
+@functools.lru_cache(maxsize=64)
+def build_latency(config: LatencyConfig) -> LatencySetting:
+    """Build the latency setting behind a resolved configuration; settings hold no state."""
+    return LatencySetting(
+        source=instantiate(json.loads(config.source)),
+        mode=build_mode(json.loads(config.mode)),
+        waiting=config.waiting,  # type: ignore[arg-type]  # checked by the setting itself
+        aeb_monitor=config.aeb_monitor,
+    )
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one agent under one latency setting: all cases in order."""
+
+    agent: AgentConfig
+    latency: LatencyConfig
+    first_row: int
+
+    def entry(self, place: int, reference: CaseReference) -> PlannedEpisode:
+        """Return the row of the case at ``place`` among all cases."""
+        agent = {"name": self.agent.name, "config": self.agent.config}
+        return PlannedEpisode(
+            row=self.first_row + place,
+            key=episode_key(reference.case, agent, build_latency(self.latency).identity()),
+            case=reference.case,
+            agent=self.agent.name,
+            latency=self.latency.label,
+            avoidable=reference.avoidable,
+            hazard_us=reference.hazard_us,
+            expert_progress_m=reference.expert_progress_m,
+            valid=reference.valid,
+        )
+
+
+def blocks_of(agents: Sequence[AgentConfig], latencies: Sequence[LatencyConfig], cases: int) -> list[Block]:
+    """Return the blocks of a grid in the order of the plan: agents outermost."""
+    pairs = [(agent, latency) for agent in agents for latency in latencies]
+    return [Block(agent, latency, number * cases) for number, (agent, latency) in enumerate(pairs)]
+
+
+def reference_block(blocks: Sequence[Block]) -> Block | None:
+    """Return the block that asks for the very episodes that references are made of, so that they are driven once."""
+    expert = AgentConfig.named(EXPERT).config
+    same = (block for block in blocks if block.agent.config == expert and build_latency(block.latency).immediate)
+    return next(same, None)
