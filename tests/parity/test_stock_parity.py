@@ -97,7 +97,7 @@ def test_actions_and_regulated_roads() -> None:
 @pytest.mark.slow
 def test_default_stock_environments_at_length() -> None:
     names = ["highway-v0", "highway-fast-v0", "merge-v1", "roundabout-v1", "intersection-v2"]
-    assert_equal([road(name, 20, 300) for name in names])
+    assert_equal([road(name, 8, 300) for name in names])  # `simdrive bench sim` compares 20 seeds
 
 
 @pytest.mark.slow
@@ -125,10 +125,10 @@ def test_every_other_stock_family() -> None:
 @pytest.mark.slow
 def test_crashes_and_actions_at_length() -> None:
     drivers = ("LinearVehicle", "AggressiveVehicle", "DefensiveVehicle", "IDMVehicle")
-    assert_equal([road("highway-fast-v0", 6, 300, shake=True), road("merge-v1", 20, 200, shake=True)])
+    assert_equal([road("highway-fast-v0", 3, 300, shake=True), road("merge-v1", 10, 200, shake=True)])
     assert_equal([road("highway-v0", 2, 120, drivers=name) for name in drivers])
     names = ("highway-fast-v0", "roundabout-v1", "merge-v1", "exit-v1", "two-way-v0", "u-turn-v1")
-    assert_equal([{"kind": "meta", "env": name, "seeds": 10, "policy_steps": 30} for name in names])
+    assert_equal([{"kind": "meta", "env": name, "seeds": 5, "policy_steps": 30} for name in names])
     assert_equal([{"kind": "poly", "seeds": 10, "sub_steps": 400}])
 
 

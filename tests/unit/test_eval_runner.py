@@ -53,7 +53,8 @@ def test_all_immediate_settings_give_the_same_episodes_and_one_of_them_is_taken_
 ) -> None:
     wanted = request(["expert"], list(IMMEDIATE))
     kept = reference_block(wanted.blocks())
-    assert kept is not None and kept.first_row == 0
+    assert kept is not None
+    assert kept.first_row == 0
     run(wanted, tmp_path / "kept", Silent())
     monkeypatch.setattr(runner, "_KEPT_CASES", 0)
     run(wanted, tmp_path / "driven", Silent())
