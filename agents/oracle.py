@@ -2,7 +2,8 @@
 
 It drives copies of the simulator. While the expert's plan survives the true future, that plan is the answer. If not,
 it may still be followed for one more frame as long as some manoeuvre of the avoidability search survives from there;
-only when none would, the mildest manoeuvre that survives from now is taken. Reported apart, never a label.
+only when none would, the answer is the last plan that survived, or the mildest manoeuvre that survives from now.
+Reported apart, never a label.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from simdrive.sim.worlds import Worlds
 from simdrive.types import FRAME_PERIOD_US, Bool, Charge, Float, Long, ObservationBatch, PlanBatch, Wants
 
 PLAN_S = 5.0
-KEEP_US = 2_000_000  # a manoeuvre under way is chosen anew after this time
+KEEP_US = 2_000_000  # a plan is not held on to for longer than this unless nothing else survives
 
 
 def _mild_first() -> tuple[Manoeuvre, ...]:
@@ -41,13 +42,13 @@ class Oracle:
         self._expert = expert or Expert()
         self._horizon_s = horizon_s
         self._limits = TrackerLimits()
-        self._committed: dict[int, tuple[Float, int]] = {}  # slot -> plan of the manoeuvre taken, its start time
+        self._way_out: dict[int, tuple[Float, int]] = {}  # slot -> the newest plan known to survive, its start time
 
     def reset(self, slots: Long) -> None:
-        """Forget manoeuvres under way."""
+        """Forget all plans."""
         self._expert.reset(slots)
         for slot in slots.tolist():
-            self._committed.pop(slot, None)
+            self._way_out.pop(slot, None)
 
     def plan(self, batch: ObservationBatch) -> PlanBatch:
         """Answer with the expert's plan, or with what survives."""
@@ -57,7 +58,7 @@ class Oracle:
         plans = self._expert.plan(_as_seen(batch)).plan
         survives = self._survives(worlds, np.arange(worlds.size), plans)
         for row in np.flatnonzero(survives):
-            self._committed.pop(int(batch.slot[row]), None)
+            self._way_out[int(batch.slot[row])] = (plans[row].copy(), int(worlds.t_us[row]))
         doomed = np.flatnonzero(~survives)
         if len(doomed):
             doomed = doomed[~self._can_wait(worlds, doomed, plans)]
@@ -86,18 +87,8 @@ class Oracle:
         return found
 
     def _overrule(self, worlds: Worlds, rows: Long, slots: Long, plans: Float) -> None:
-        """Write into ``plans`` what survives from now: the manoeuvre under way, else the mildest one."""
-        left = []
-        for row in rows:
-            known = self._committed.get(int(slots[row]))
-            if known is None or worlds.t_us[row] - known[1] > KEEP_US:
-                left.append(row)
-                continue
-            shifted = _renewed(known[0], int(worlds.t_us[row]) - known[1])
-            if self._survives(worlds, np.array([row]), shifted[None])[0]:
-                plans[row] = _resample(shifted, plans.shape[1])
-            else:
-                left.append(row)
+        """Write into ``plans`` what survives from now: the last plan that did, else the mildest manoeuvre."""
+        left = [row for row in rows.tolist() if not self._held_on(worlds, row, int(slots[row]), plans, KEEP_US)]
         for manoeuvre in _mild_first():
             if not left:
                 return
@@ -106,8 +97,22 @@ class Oracle:
             good = self._survives(worlds, rows_left, tried)
             for row, plan in zip(rows_left[good], tried[good], strict=True):
                 plans[row] = _resample(plan, plans.shape[1])
-                self._committed[int(slots[row])] = (plan, int(worlds.t_us[row]))
+                self._way_out[int(slots[row])] = (plan, int(worlds.t_us[row]))
             left = rows_left[~good].tolist()
+        for row in left:
+            self._held_on(worlds, row, int(slots[row]), plans, round(PLAN_S * 1e6))
+
+    def _held_on(self, worlds: Worlds, row: int, slot: int, plans: Float, longest_us: int) -> bool:
+        """Go on with the last plan that survived if it is not too old and still does; tell whether that is so."""
+        known = self._way_out.get(slot)
+        if known is None:
+            return False
+        age_us = int(worlds.t_us[row]) - known[1]
+        shifted = _renewed(known[0], age_us)
+        if age_us > longest_us or not self._survives(worlds, np.array([row]), shifted[None])[0]:
+            return False
+        plans[row] = _resample(shifted, plans.shape[1])
+        return True
 
 
 def _as_seen(batch: ObservationBatch) -> ObservationBatch:

@@ -76,7 +76,8 @@ def _setting(name: str, source: Mapping[str, Any], mode: Any, waiting: Any, aeb:
         f"{key}={value}" for key, value in source.items() if not key.startswith("_") and value is not None
     )
     mode_name = mode if isinstance(mode, str) else str(mode.get("name", "custom"))
-    label = ", ".join([f"{name} {fields}".strip(), mode_name, str(waiting)] + (["aeb"] if aeb else []))
+    priced = [] if mode_name == "zero" else [f"{name} {fields}".strip()]  # mode zero does not ask the source
+    label = ", ".join([*priced, mode_name, str(waiting)] + (["aeb"] if aeb else []))
     return LatencyConfig(label, canonical_json(dict(source)), canonical_json(mode), str(waiting), aeb)
 
 
