@@ -32,6 +32,12 @@ def slopes(batch: ObservationBatch) -> Float:
     return route_slopes(batch.route, batch.route_s, batch.ego[:, 2], batch.ego[:, 5])
 
 
+def curvatures(batch: ObservationBatch) -> Float:
+    """Return the curvature ``[N]`` (1/m) of the ego paths: that of the kinematic bicycle."""
+    found: Float = 2.0 * np.sin(np.arctan(0.5 * np.tan(batch.ego[:, 5]))) / batch.ego_size[:, 0]
+    return found
+
+
 def view_of(batch: ObservationBatch, agent: str) -> WorldView:
     """Return the world view of a batch.
 

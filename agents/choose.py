@@ -40,7 +40,7 @@ from simdrive.agents.predict import (
 )
 from simdrive.agents.scene import E_CURVATURE, E_FREE, E_R, E_S, E_SLOPE, E_SPEED, E_TIME, E_WIDTH, LANE
 from simdrive.jit import jit, jit_allocating
-from simdrive.sim.plans import route_pose, shift_length, write_point
+from simdrive.sim.plans import present_bend, shift_length, write_point
 
 PLAN_ROWS = 26  # 5 s in steps of STEP_S
 PREVIOUS_R, PREVIOUS_T, PREVIOUS_END, PREVIOUS_V = 0, 1, 2, 3  # per slot, last choice: offset, time, where
@@ -243,8 +243,7 @@ def _plan_row(  # type: ignore[no-untyped-def]
         previous, previous_end = known[PREVIOUS_R], known[PREVIOUS_END]
         ahead = min(round((ego[E_TIME] - known[PREVIOUS_T] + 1.0) / STEP_S), PLAN_ROWS - 1)
         planned = known[PREVIOUS_V + ahead]
-    _, _, _, along = route_pose(route, ego[E_S])
-    bend = ego[E_CURVATURE] - along if ego[E_SPEED] > 2.0 else 0.0
+    bend = present_bend(route, ego[E_S], ego[E_CURVATURE], ego[E_SPEED])
     cost, goal, end = choose(
         route, count, bends, bounds, ego, driver, ghosts, facts, used, caution, planned,
         lanes[int(actors[0, LANE]), LANE_WIDTH], previous, previous_end, bend, candidate, kept, active, rooms,

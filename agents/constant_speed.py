@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from simdrive.agents.answers import answer, rule_card, slopes
-from simdrive.sim.plans import hold_plans
+from simdrive.agents.answers import answer, curvatures, rule_card, slopes
+from simdrive.sim.plans import hold_plans, present_bends
 from simdrive.types import Charge, Long, ObservationBatch, PlanBatch, Wants
 
 
@@ -20,4 +20,6 @@ class ConstantSpeed:
 
     def plan(self, batch: ObservationBatch) -> PlanBatch:
         """Answer with the present speed along the route."""
-        return answer(hold_plans(batch.route, batch.route_s, batch.route_r, slopes(batch), batch.ego[:, 3]))
+        speed = batch.ego[:, 3]
+        bend = present_bends(batch.route, batch.route_s, curvatures(batch), speed)
+        return answer(hold_plans(batch.route, batch.route_s, batch.route_r, slopes(batch), speed, bend))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from simdrive.agents.scene import (
+    E_CURVATURE,
     E_LENGTH,
     E_R,
     E_S,
@@ -25,7 +26,7 @@ from simdrive.agents.scene import (
     Y,
 )
 from simdrive.jit import jit
-from simdrive.sim.plans import fold, route_pose, shift_length, shift_offset, write_point
+from simdrive.sim.plans import fold, present_bend, route_pose, shift_length, shift_offset, write_point
 from simdrive.sim.route import project
 
 TICK_S = 0.05
@@ -118,11 +119,12 @@ def leader(route, count, ego, margin_m, actors):  # type: ignore[no-untyped-def]
 def write_idm(route, count, ego, bends, gap_m, leader_mps, driver, times, plan):  # type: ignore[no-untyped-def]
     """Write the plan ``[P, 5]`` of an IDM driver behind a leader that keeps its speed, returning to the route."""
     length = shift_length(ego[E_R], ego[E_SLOPE], 0.0, ego[E_SPEED], 1.0)
+    bend = present_bend(route, ego[E_S], ego[E_CURVATURE], ego[E_SPEED])
     s, v, ahead, row, k = ego[E_S], ego[E_SPEED], gap_m, 0, 0
     ticks = round(times[times.shape[0] - 1] / TICK_S)
     for tick in range(ticks + 1):
         while k < times.shape[0] and times[k] <= tick * TICK_S + 1e-9:
-            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], 0.0, 0.0)
+            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], bend, 0.0)
             write_point(route, s, offset, incline, v, times[k], plan[k])
             k += 1
         allowed, row = speed_at(route, count, bends, s, row)

@@ -25,6 +25,7 @@ from simdrive.agents.following import (
 )
 from simdrive.agents.memory import SlotMemory
 from simdrive.agents.scene import (
+    E_CURVATURE,
     E_FREE,
     E_LENGTH,
     E_R,
@@ -40,7 +41,7 @@ from simdrive.agents.scene import (
     pack_ego,
 )
 from simdrive.jit import jit
-from simdrive.sim.plans import PLAN_POINTS, PLAN_TIMES, shift_length, shift_offset, write_point
+from simdrive.sim.plans import PLAN_POINTS, PLAN_TIMES, present_bend, shift_length, shift_offset, write_point
 from simdrive.types import Charge, Float, Long, ObservationBatch, PlanBatch, Wants
 
 _HOME, _WANDERED = 0, 1  # per actor: offset where its sideways motion began; time at which it had wandered, s
@@ -116,12 +117,13 @@ def _write(  # type: ignore[no-untyped-def]
 ):
     """Write the plan: brake as the regulation says while unsafe, hold while the latch lasts, else follow."""
     length = shift_length(ego[E_R], ego[E_SLOPE], 0.0, ego[E_SPEED], 1.0)
+    bend = present_bend(route, ego[E_S], ego[E_CURVATURE], ego[E_SPEED])
     s, v, ahead, row, k = ego[E_S], ego[E_SPEED], gap_m, 0, 0
     ticks = round(times[times.shape[0] - 1] / TICK_S)
     for tick in range(ticks + 1):
         t = tick * TICK_S
         while k < times.shape[0] and times[k] <= t + 1e-9:
-            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], 0.0, 0.0)
+            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], bend, 0.0)
             write_point(route, s, offset, incline, v, times[k], plan[k])
             k += 1
         allowed, row = speed_at(route, count, bends, s, row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simdrive.agents.answers import slopes
+from simdrive.agents.answers import curvatures, slopes
 from simdrive.types import Float, ObservationBatch, WorldView
 
 # columns of an actor
@@ -35,6 +35,5 @@ def pack_ego(batch: ObservationBatch) -> Float:
     packed[:, E_LENGTH], packed[:, E_WIDTH] = batch.ego_size[:, 0], batch.ego_size[:, 1]
     packed[:, E_FREE] = np.fmin(batch.cruise_speed_mps, batch.speed_limit_mps)
     packed[:, E_TIME] = batch.t_obs_us * 1e-6
-    slip = np.arctan(0.5 * np.tan(batch.ego[:, 5]))
-    packed[:, E_CURVATURE] = 2.0 * np.sin(slip) / batch.ego_size[:, 0]
+    packed[:, E_CURVATURE] = curvatures(batch)
     return packed

@@ -66,6 +66,16 @@ def route_pose(route, s):  # type: ignore[no-untyped-def]
 
 
 @jit
+def present_bend(route, s, curvature, speed):  # type: ignore[no-untyped-def]
+    """Return d2r/ds2 of a car's path: how much tighter it turns than its route.
+
+    Who plans anew several times a second must go on with it: a plan that always starts along the route leaves the
+    correction of a bend to later, and later never comes.
+    """
+    return curvature - route_pose(route, s)[3] if speed > 2.0 else 0.0
+
+
+@jit
 def write_point(route, s, r, slope, speed, time_s, row):  # type: ignore[no-untyped-def]
     """Write one plan point: (t, x, y, heading, speed) at distance ``s``, offset ``r``, slope dr/ds."""
     x, y, heading, curvature = route_pose(route, s)
@@ -122,23 +132,25 @@ def constant_acceleration(time_s, speed, acceleration, end_speed):  # type: igno
 
 @jit
 def write_manoeuvre(  # type: ignore[no-untyped-def]
-    route, s, r, slope, speed, acceleration, end_speed, shift_to, lateral_mps2, times, plan
+    route, s, r, slope, bend, speed, acceleration, end_speed, shift_to, lateral_mps2, times, plan
 ):
     """Write the plan ``[P, 5]``: constant acceleration to an end speed while shifting to offset ``shift_to``."""
     length = shift_length(r, slope, shift_to, speed, lateral_mps2)
     for k in range(plan.shape[0]):
         distance, v = constant_acceleration(times[k], speed, acceleration, end_speed)
-        offset, incline = shift_offset(distance, length, r, slope, 0.0, shift_to)
+        offset, incline = shift_offset(distance, length, r, slope, bend, shift_to)
         write_point(route, s + distance, offset, incline, v, times[k], plan[k])
 
 
 @jit
-def _hold(routes, s, r, slope, speed, times, plans):  # type: ignore[no-untyped-def]
+def _hold(routes, s, r, slope, bend, speed, times, plans):  # type: ignore[no-untyped-def]
     for n in range(routes.shape[0]):
-        write_manoeuvre(routes[n], s[n], r[n], slope[n], speed[n], 0.0, speed[n], 0.0, 1.0, times, plans[n])
+        write_manoeuvre(routes[n], s[n], r[n], slope[n], bend[n], speed[n], 0.0, speed[n], 0.0, 1.0, times, plans[n])
 
 
-def hold_plans(route: Float, route_s: Float, route_r: Float, slope: Float, speed: Float) -> Float:
+def hold_plans(
+    route: Float, route_s: Float, route_r: Float, slope: Float, speed: Float, bend: Float | None = None
+) -> Float:
     """Return the common start of every driver, hold lane and speed, as plans ``[N, P, 5]``.
 
     Args:
@@ -147,10 +159,12 @@ def hold_plans(route: Float, route_s: Float, route_r: Float, slope: Float, speed
         route_r: ``[N]`` offset to the right of it, m; led back to 0.
         slope: ``[N]`` dr/ds at present (tangent of the course relative to the route); 0 for a car along its lane.
         speed: ``[N]`` m/s, held.
+        bend: ``[N]`` d2r/ds2 at present, see ``present_bend``; None = the car turns with its route.
     """
     plans = np.empty((len(route), PLAN_POINTS, 5))
     speeds = np.maximum(np.asarray(speed, dtype=np.float64), 0.0)
-    _hold(np.ascontiguousarray(route), route_s, route_r, slope, speeds, PLAN_TIMES, plans)
+    bends = np.zeros(len(route)) if bend is None else bend
+    _hold(np.ascontiguousarray(route), route_s, route_r, slope, bends, speeds, PLAN_TIMES, plans)
     return plans
 
 
@@ -158,6 +172,19 @@ def hold_plans(route: Float, route_s: Float, route_r: Float, slope: Float, speed
 def _route_headings(routes, s, out):  # type: ignore[no-untyped-def]
     for n in range(routes.shape[0]):
         out[n] = route_pose(routes[n], s[n])[2]
+
+
+@jit
+def _present_bends(routes, s, curvature, speed, out):  # type: ignore[no-untyped-def]
+    for n in range(routes.shape[0]):
+        out[n] = present_bend(routes[n], s[n], curvature[n], speed[n])
+
+
+def present_bends(route: Float, route_s: Float, curvature: Float, speed: Float) -> Float:
+    """Return ``present_bend`` ``[N]`` for cars at ``route_s`` [N] with path curvature [N] (1/m) and speed [N]."""
+    bends = np.empty(len(route))
+    _present_bends(np.ascontiguousarray(route), route_s, curvature, np.ascontiguousarray(speed), bends)
+    return bends
 
 
 def route_slopes(route: Float, route_s: Float, heading: Float, steering: Float) -> Float:

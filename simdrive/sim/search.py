@@ -162,7 +162,7 @@ def manoeuvre_plans(worlds: Worlds, manoeuvre: Manoeuvre, horizon_s: float = HOR
         gain = manoeuvre.acceleration_mps2
         end = 0.0 if gain < 0.0 else max(speed, 1.2 * spec.cruise_speed_mps)
         write_manoeuvre(
-            worlds.route[row], worlds.route_s[row], worlds.route_r[row], slope[row], speed, gain, end,
+            worlds.route[row], worlds.route_s[row], worlds.route_r[row], slope[row], 0.0, speed, gain, end,
             manoeuvre.shift_m, manoeuvre.lateral_mps2, times, plans[row],
         )  # fmt: skip
     return plans

@@ -116,7 +116,7 @@ def test_hold_plan_keeps_lane_and_speed_and_returns_to_the_centre() -> None:
 def test_manoeuvre_that_stops_half_way_stays_half_way() -> None:
     route, plan = circle_route(), np.empty((29, 5))
     times = np.arange(29) * 0.25
-    write_manoeuvre(route, 0.0, 0.0, 0.0, 8.0, -8.0, 0.0, 3.5, 5.0, times, plan)
+    write_manoeuvre(route, 0.0, 0.0, 0.0, 0.0, 8.0, -8.0, 0.0, 3.5, 5.0, times, plan)
     radius = np.hypot(plan[:, 1], plan[:, 2] - RADIUS)
     assert plan[-1, 4] == 0.0
     assert np.all(plan[6:, 1:] == plan[-1, 1:])
