@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from simdrive.cli.console import guarded, print_json, stdout
+from simdrive.cli.first_use import first_use
 from simdrive.errors import ParameterError, UnknownNameError
 
 app = typer.Typer(help="Speed, always as a ratio against a named baseline in the same run.", no_args_is_help=True)
@@ -26,6 +27,7 @@ def sim(words: list[str] = WORDS, json: bool = JSON) -> None:
     options = _options(words, {"envs": list, "batches": list, "seeds": int, "sub_steps": int, "repetitions": int})
     from simdrive.bench.sim import bench_sim
 
+    first_use()
     _show(bench_sim(**options), json)
 
 
@@ -36,6 +38,7 @@ def camera(words: list[str] = WORDS, json: bool = JSON) -> None:
     options = _options(words, {"repetitions": int})
     from simdrive.bench.camera import bench_camera
 
+    first_use()
     _show(bench_camera(**options), json)
 
 
@@ -46,6 +49,7 @@ def evaluation(words: list[str] = WORDS, json: bool = JSON) -> None:
     options = _options(words, {"suite": str, "agents": list, "delays_ms": list, "workers": list})
     from simdrive.bench.evaluation import bench_eval
 
+    first_use()
     _show(bench_eval(**options), json)
 
 

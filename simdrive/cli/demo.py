@@ -9,6 +9,7 @@ import typer
 
 from simdrive.cli.compose import compose_config
 from simdrive.cli.console import guarded, stdout
+from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
 from simdrive.errors import RunFolderError
 
@@ -33,6 +34,7 @@ def demo(
     from simdrive.report.clips import record_clips
 
     config = compose_config("eval", list(WORDS))
+    first_use()
     request = build_request(config, "constant")
     with progress() as shown:
         store = run(

@@ -10,6 +10,7 @@ import typer
 
 from simdrive.cli.compose import chosen, compose_config
 from simdrive.cli.console import guarded, print_json, stderr, stdout
+from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
 from simdrive.errors import ParameterError, UnknownNameError
 
@@ -40,6 +41,7 @@ def evaluate(
     if dry_run:
         _dry_run(request, out, json)
         return
+    first_use()
     from simdrive.eval.runner import run
 
     record = parse_record(config["record"])

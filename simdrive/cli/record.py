@@ -89,6 +89,7 @@ def _stored(config: dict[str, Any]) -> tuple[Any, Any]:
 
 def _driven(config: dict[str, Any], latency_name: str) -> tuple[Any, Any]:
     """Drive the case of the configuration; every name is checked before."""
+    from simdrive.cli.first_use import first_use
     from simdrive.eval.blocks import build_latency
     from simdrive.eval.grid import AgentConfig, latency_configs
     from simdrive.eval.reference import episode_input, references
@@ -106,6 +107,7 @@ def _driven(config: dict[str, Any], latency_name: str) -> tuple[Any, Any]:
             f"record drives one latency setting, got {len(settings)}; give single values, or use `simdrive eval`"
         )
     driver, latency = build_agent(agent), build_latency(settings[0])
+    first_use()
     log = rollout([episode_input(references([case])[0])], driver, latency)[0]
     return log, Caption(agent.name, settings[0].label)
 
