@@ -188,8 +188,9 @@ def make(count: int, mode: AutoresetMode) -> ScenarioVectorEnv:
     return ScenarioVectorEnv(count, scenario=SCENARIO, autoreset_mode=mode)
 
 
-def test_the_vector_environment_keeps_its_contract() -> None:
-    check_vector_env(make)
+@pytest.mark.parametrize("name", config_names("scenario"))
+def test_the_vector_environment_keeps_its_contract(name: str) -> None:
+    check_vector_env(lambda count, mode: ScenarioVectorEnv(count, scenario=name, autoreset_mode=mode))
 
 
 def test_the_check_finds_breaches() -> None:
