@@ -13,7 +13,14 @@ from simdrive.latency.modes import LatencySetting
 from simdrive.latency.scheduler import NEVER
 from simdrive.sim.aeb import aeb_monitor
 from simdrive.sim.follow import hold_of
-from simdrive.sim.tracker import SATURATED, TrackerLimits, emergency_brake, limit_acceleration, track
+from simdrive.sim.tracker import (
+    SATURATED,
+    TrackerLimits,
+    emergency_brake,
+    limit_acceleration,
+    planned_accelerations,
+    track,
+)
 from simdrive.sim.worlds import Worlds
 from simdrive.types import Bool, Float, Long
 
@@ -35,8 +42,9 @@ def _ramp(wanted: Float, frozen: Bool, previous: Float, speed: Float, dt_s: floa
 class Driving:
     """Plans of a batch of worlds, and the controls that follow from them.
 
-    ``hold_control`` keeps the acceleration and steering that the tracker asked for when the plan arrived;
-    what a car can do (jerk, steering rate) still bounds how it gets there.
+    ``hold_control`` keeps what a plan asks for when it arrives: its acceleration at that moment, and the steering that
+    leads back to its line. What a car can do (jerk, steering rate) still bounds how it gets there. The tracker's feedback
+    on speed is left out: held for as long as an answer takes, it would overshoot the plan.
 
     Attributes:
         has_plan: ``[B]`` an agent's plan is in use.
@@ -104,6 +112,9 @@ class Driving:
         if self._freeze:
             if self._arrived.any():
                 self._track(now_us, active, self._loose_limits, self._unbound)
+                planned_accelerations(
+                    self._plans, self.plan_t_obs_us, self._now_us, self._arrived, self._limits[7], self._unbound[:, 0]
+                )
                 self._wanted[self._arrived] = self._unbound[self._arrived]
             _ramp(self._wanted, self.has_plan, previous, speed, dt_s, self._limits, self._controls)
         else:

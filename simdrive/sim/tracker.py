@@ -230,15 +230,17 @@ def _track(  # type: ignore[no-untyped-def]
         out[b, 1] = steering
 
 
-@jit
-def hold_control(frozen, speed, dt_s, out):  # type: ignore[no-untyped-def]
-    """Repeat the controls ``frozen`` [B, 2] that the tracker gave when a plan arrived; stop at standstill, not below.
-
-    ``speed`` float64 ``[B]``; writes ``out`` float64 ``[B, 2]``.
-    """
-    for b in range(frozen.shape[0]):
-        out[b, 0] = max(frozen[b, 0], -speed[b] / dt_s)
-        out[b, 1] = frozen[b, 1]
+@jit_allocating
+def planned_accelerations(plans, t_obs_us, now_us, chosen, braking, out):  # type: ignore[no-untyped-def]
+    """Write ``out`` [B] where ``chosen`` [B]: the acceleration (m/s2) that each plan asks for now, feedback left out."""
+    arc = np.empty(plans.shape[1])
+    for b in range(plans.shape[0]):
+        if chosen[b]:
+            time_s = (now_us[b] - t_obs_us[b]) * 1e-6
+            _arc_lengths(plans[b], arc)
+            _, now_mps = sample_time(plans[b], arc, time_s, braking)
+            _, next_mps = sample_time(plans[b], arc, time_s + 0.1, braking)
+            out[b] = (next_mps - now_mps) / 0.1
 
 
 @jit

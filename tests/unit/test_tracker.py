@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simdrive.errors import ParameterError
-from simdrive.sim.tracker import NO_PLAN, SATURATED, TrackerLimits, emergency_brake, hold_control, track
+from simdrive.sim.tracker import NO_PLAN, SATURATED, TrackerLimits, emergency_brake, planned_accelerations, track
 from simdrive.types import Float, Long
 
 LENGTH, DT = 4.6, 0.02
@@ -205,10 +205,15 @@ def test_worlds_do_not_touch_each_other() -> None:
     assert np.array_equal(np.concatenate([run(np.array([row])) for row in range(count)]), together)
 
 
-def test_frozen_control_never_reverses() -> None:
-    out = np.zeros((2, 2))
-    hold_control(np.array([[-6.0, 0.1], [1.0, -0.1]]), np.array([0.06, 5.0]), DT, out)
-    assert out.tolist() == [[-3.0, 0.1], [1.0, -0.1]]
+def test_planned_acceleration_is_read_off_the_plan_by_time_stamp() -> None:
+    t = np.array([0.0, 1.0, 2.0, 4.0])
+    speed = np.array([10.0, 10.0, 8.0, 8.0])  # holds, brakes at 2 m/s2, holds
+    x = np.array([0.0, 10.0, 19.0, 35.0])
+    plan = np.stack([t, x, np.zeros(4), np.zeros(4), speed], axis=1)
+    plans, out = np.repeat(plan[None], 4, axis=0), np.full(4, 9.0)
+    now = np.array([0, 1_500_000, 4_500_000, 1_500_000])
+    planned_accelerations(plans, np.zeros(4, np.int64), now, np.array([True, True, True, False]), 3.0, out)
+    assert out == pytest.approx([0.0, -2.0, -3.0, 9.0])  # past its end a plan brakes; the last one is not asked
 
 
 def test_emergency_brake_overrides_within_the_jerk_limit() -> None:
