@@ -188,11 +188,6 @@ def make(count: int, mode: AutoresetMode) -> ScenarioVectorEnv:
     return ScenarioVectorEnv(count, scenario=SCENARIO, autoreset_mode=mode)
 
 
-@pytest.mark.parametrize("name", config_names("scenario"))
-def test_the_vector_environment_keeps_its_contract(name: str) -> None:
-    check_vector_env(lambda count, mode: ScenarioVectorEnv(count, scenario=name, autoreset_mode=mode))
-
-
 def test_the_check_finds_breaches() -> None:
     class Forgetful(ScenarioVectorEnv):
         def reset(self, **given: Any) -> Any:
