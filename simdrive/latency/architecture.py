@@ -191,7 +191,9 @@ class ArchitectureCard:
         """
         if self.tiling is None:
             if count:
-                raise ParameterError(f"{self.name} takes no pictures, got {count}; charge a vision-language architecture")
+                raise ParameterError(
+                    f"{self.name} takes no pictures, got {count}; charge a vision-language architecture"
+                )
             return PictureLoad(0, 0, 0, 0)
         return self.tiling.load(count, height, width)
 

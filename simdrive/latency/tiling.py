@@ -36,7 +36,9 @@ def check_picture(pictures: int, height: int, width: int) -> None:
         ParameterError: if there is less than no picture, or one without pixels.
     """
     if pictures < 0 or height < 1 or width < 1:
-        raise ParameterError(f"pictures must be at least 0 and of at least 1 x 1 pixels, got {pictures} {height}x{width}")
+        raise ParameterError(
+            f"pictures must be at least 0 and of at least 1 x 1 pixels, got {pictures} {height}x{width}"
+        )
 
 
 @dataclass(frozen=True)
