@@ -196,6 +196,7 @@ def prefill_operators(
     Raises:
         ParameterError: if counts are negative or more image tokens than prompt tokens are given.
     """
+    everything = Tokens(prompt_tokens, past, causal)
     prompt, image = np.asarray(prompt_tokens, float), np.asarray(image_tokens, float)
     if (image < 0).any() or (image > prompt).any():
         raise ParameterError(f"image_tokens must be between 0 and prompt_tokens={prompt_tokens}, got {image_tokens}")
@@ -203,11 +204,11 @@ def prefill_operators(
     early = min(1.0, chosen.after_layer / language.layers)
     operators = [embedding_operator(language, prompt)]
     if chosen.keep == 1.0 or early == 1.0:
-        operators += body_operators(language, Tokens(prompt, past, causal))
+        operators += body_operators(language, everything)
     else:
         left = prompt - image * (1.0 - chosen.keep)
         if early > 0.0:
-            operators += body_operators(language, Tokens(prompt, past, causal), early)
+            operators += body_operators(language, everything, early)
         operators += body_operators(language, Tokens(left, past, causal), 1.0 - early)
     return (*operators, head_operator(language))
 
