@@ -133,7 +133,7 @@ def fit_stage(targets: Sequence[Target], stage: str, prefill: StageParameters | 
     found = least_squares(residuals, start, bounds=(low, high + 1e-9), loss="soft_l1", x_scale=spread)
     fitted = _with(base, names, found.x)
     deviations = np.sqrt(np.clip(np.diag(np.linalg.pinv(found.jac.T @ found.jac)), 0.0, None))
-    ends = zip(names, found.x - Z80 * deviations, found.x + Z80 * deviations, strict=True)
+    ends = zip(names, *(np.clip(found.x + side * Z80 * deviations, low, high) for side in (-1.0, 1.0)), strict=True)
     return replace(
         fitted, rows=len(targets), chips=tuple(sorted({target.chip for target in targets})), kernels=tuple(kernels),
         intervals={name: (float(np.exp(first)), float(np.exp(last))) for name, first, last in ends},
