@@ -34,7 +34,9 @@ def predict(words: list[str] = WORDS, json: bool = JSON) -> None:
     given = _options(words, (*single, *TOKENS, "images", "pixels", *HOST))
     for name in ("chip", "architecture", "precision"):
         if name not in given:
-            raise ParameterError(f"{name}=... is needed, e.g. chip=agx_orin_64gb architecture=internvl3_1b precision=w4a16")
+            raise ParameterError(
+                f"{name}=... is needed, e.g. chip=agx_orin_64gb architecture=internvl3_1b precision=w4a16"
+            )
     result = _prediction(given, strict=True)
     if json:
         print_json(result)
@@ -221,7 +223,9 @@ def _show_prediction(result: Mapping[str, Any]) -> None:
         shown.add_row(stage, *(f"{value[key]:.1f}" for key in ("ms", "low_ms", "high_ms")))
     console = stdout()
     console.print(shown)
-    console.print(f"decode {result['decode_tok_s']:.1f} tok/s, peak memory {result['peak_memory_gib']:.1f} GiB", markup=False)
+    console.print(
+        f"decode {result['decode_tok_s']:.1f} tok/s, peak memory {result['peak_memory_gib']:.1f} GiB", markup=False
+    )
     if result["energy_j"] is not None:
         console.print(f"energy at most {result['energy_j']:.1f} J", markup=False)
     behind = ", ".join(f"{name} {count}" for name, count in result["measurements"].items())
@@ -233,7 +237,18 @@ def _show_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     shown = Table()
-    for name in ("chip", "architecture", "precision", "total ms", "80 %", "vision", "prefill", "decode", "tok/s", "GiB"):
+    for name in (
+        "chip",
+        "architecture",
+        "precision",
+        "total ms",
+        "80 %",
+        "vision",
+        "prefill",
+        "decode",
+        "tok/s",
+        "GiB",
+    ):
         shown.add_column(name)
     for row in rows:
         names = [row[key] for key in ("chip", "architecture", "precision")]
@@ -252,7 +267,9 @@ def _show_parameters(runtime: str, stage: str, fitted: Mapping[str, Any]) -> Non
         stdout().print(f"{runtime} {stage}: no measurements, general knowledge with a wide interval", markup=False)
         return
     figures = {key: fitted[key] for key in ("bandwidth_share", "layer_us", "call_us")}
-    figures |= {f"{kind}.{name}": fitted[kind][name] for name in fitted["kernels"] for kind in ("compute_share", "overlap")}
+    figures |= {
+        f"{kind}.{name}": fitted[kind][name] for name in fitted["kernels"] for kind in ("compute_share", "overlap")
+    }
     text = ", ".join(
         f"{name} {value:.3g} [{fitted['intervals'][name][0]:.3g}, {fitted['intervals'][name][1]:.3g}]"
         for name, value in figures.items()

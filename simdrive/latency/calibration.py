@@ -132,7 +132,8 @@ def fit_stage(targets: Sequence[Target], stage: str, prefill: StageParameters | 
 
     found = least_squares(residuals, start, bounds=(low, high + 1e-9), loss="soft_l1", x_scale=spread)
     fitted = _with(base, names, found.x)
-    deviations = np.sqrt(np.clip(np.diag(np.linalg.pinv(found.jac.T @ found.jac)), 0.0, None))
+    slopes = np.asarray(found.jac, float)
+    deviations = np.sqrt(np.clip(np.diag(np.linalg.pinv(slopes.T @ slopes)), 0.0, None))
     ends = zip(names, *(np.clip(found.x + side * Z80 * deviations, low, high) for side in (-1.0, 1.0)), strict=True)
     return replace(
         fitted, rows=len(targets), chips=tuple(sorted({target.chip for target in targets})), kernels=tuple(kernels),
@@ -140,7 +141,9 @@ def fit_stage(targets: Sequence[Target], stage: str, prefill: StageParameters | 
     )  # fmt: skip
 
 
-def left_out_errors(targets: Sequence[Target], stage: str, prefill: StageParameters | None, by: str) -> dict[int, float]:
+def left_out_errors(
+    targets: Sequence[Target], stage: str, prefill: StageParameters | None, by: str
+) -> dict[int, float]:
     """Return the log error of each target (by position) under a fit without its group (``chip`` or ``model``).
 
     A group is left out only if something remains; kinds of kernel that nothing else measures are not predicted.

@@ -132,7 +132,12 @@ class ChipLatency:
 
     def identity(self) -> dict[str, Any]:
         """Return all settings, the cards they stand for and the calibration behind the times."""
-        return {"source": "chip", **_settings(self), "cards": _cards(self), "calibration": _digest(SHIPPED.read_bytes())}
+        return {
+            "source": "chip",
+            **_settings(self),
+            "cards": _cards(self),
+            "calibration": _digest(SHIPPED.read_bytes()),
+        }
 
 
 def _counts(reported: Long, fixed: int | None, unknown: int) -> Long:

@@ -193,9 +193,9 @@ class Pricer:
         stages[:, 0] = host.sensor_ms * 1e-3
         stages[:, 1] = host.preprocess_ms * 1e-3 + np.asarray(pixels, float) * host.preprocess_ns_per_pixel * 1e-9
         stages[:, 2] = self._vision(image_tokens, images)
-        stages[:, 3] = self.prefill_seconds(prompt)
+        stages[:, 3] = self.prefill_seconds(prompt.astype(float))
         steps = np.maximum(np.asarray(output_tokens, float) - 1.0, 0.0)
-        stages[:, 4] = steps * self.step_seconds(mean_context(prompt, steps))
+        stages[:, 4] = steps * self.step_seconds(mean_context(prompt.astype(float), steps))
         stages[:, 5] = host.action_ms * 1e-3
         spread = np.exp(Z80 * self._sigmas())
         return Price(stages, stages / spread, stages * spread, self.power_w)

@@ -166,8 +166,8 @@ class WorkStack:
             (float(w.flops), float(w.bytes), w.layers, m.bandwidth, *m.rate_terms(), kernels.index(m.kernel))
             for w, m in pairs
         ]
-        *floats, kernel = np.array(columns, float).reshape(-1, 7).T
-        return cls(*floats, kernel.astype(np.int64), kernels)
+        flops, moved, layers, bandwidth, unit, cap, kernel = np.array(columns, float).reshape(-1, 7).T
+        return cls(flops, moved, layers, bandwidth, unit, cap, kernel.astype(np.int64), kernels)
 
     def seconds(self, parameters: StageParameters) -> Float:
         """Return the median times."""

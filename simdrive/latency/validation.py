@@ -6,6 +6,7 @@ The error of a rate and of a time is ``|predicted / measured - 1|`` of that figu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ class Comparison:
     @property
     def covered(self) -> bool:
         """Whether the measurement lies in the 80 % interval."""
-        return abs(np.log(self.seconds / self.target.seconds)) <= Z80 * self.sigma
+        return abs(math.log(self.seconds / self.target.seconds)) <= Z80 * self.sigma
 
 
 def compare(targets: Iterable[Target], calibration: Calibration | None = None) -> list[Comparison]:

@@ -37,7 +37,9 @@ def test_predict() -> None:
 
 
 def test_table_says_what_cannot_be_had() -> None:
-    rows = last_json("table", "chips=agx_orin_64gb", "architectures=[internvl3_1b,internvl3_78b]", "precisions=w16a16")["rows"]
+    rows = last_json("table", "chips=agx_orin_64gb", "architectures=[internvl3_1b,internvl3_78b]", "precisions=w16a16")[
+        "rows"
+    ]
     assert "refused" not in rows[0]
     assert "does not fit" in rows[1]["refused"]
     assert invoke("table", "chips=[agx_orin_64gb,axera_ax650n]").exit_code == 0

@@ -29,7 +29,9 @@ def made_up(seconds_of: StageParameters = TRUTH, chips: int = 3, models: int = 8
             work = Work(1e9, 2e8 * 1.7**model, 16 + 4 * model)
             seconds = float(stage_seconds(work, machine, seconds_of))
             found.append(
-                Target(chip * models + model, "decode", seconds, work, machine, f"chip{chip}", "r", f"m{model}", "w", False)
+                Target(
+                    chip * models + model, "decode", seconds, work, machine, f"chip{chip}", "r", f"m{model}", "w", False
+                )
             )
     return found
 
