@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, demo, evaluate, listing, record, show
+from simdrive.cli import bench, demo, evaluate, latency, listing, record, show
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -38,6 +38,7 @@ app.command("record")(record.record)
 app.command("ls")(listing.ls)
 app.command("show")(show.show)
 app.add_typer(bench.app, name="bench")
+app.add_typer(latency.app, name="latency")
 
 
 def main() -> None:

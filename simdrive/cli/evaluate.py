@@ -24,9 +24,10 @@ def evaluate(
 ) -> None:
     """Drive a suite with several agents under a grid of latency settings and summarise it.
 
-    Options (key=value, defaults in configs/eval.yaml): suite, agents, latency (constant, lognormal, trace) with its
-    fields, mode, waiting, aeb_monitor, out, workers, batch, scenarios, cases, seed, record, metrics. A list where one value
-    is expected is an axis of the grid: 'latency.delay_ms=[0,200,400]'. The same command continues an interrupted run.
+    Options (key=value, defaults in configs/eval.yaml): suite, agents, latency (constant, lognormal, trace,
+    chip) with its fields, mode, waiting, aeb_monitor, out, workers, batch, scenarios, cases, seed, record, metrics. A
+    list where one value is expected is an axis of the grid: 'latency.delay_ms=[0,200,400]'. The same command continues
+    an interrupted run.
     """
     config = compose_config("eval", words or [])
     if cfg:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from simdrive.build import CONFIG_ROOT, build, config_groups, config_names, load_config, locate
+from simdrive.latency.names import find_entry, known_names
 from simdrive.latency.source import RequestBatch
 from simdrive.scenarios.parameters import Choice, Range
 from simdrive.scenarios.sampling import build_case, load_suite, sample_cases, suite_cases
@@ -116,3 +117,40 @@ def test_latency_source(name: str) -> None:
     assert (stages_us >= 0).all()
     np.testing.assert_array_equal(stages_us, source.price(requests))
     assert source.identity()
+
+
+@pytest.mark.parametrize("name", entries("chip"))
+def test_chip(name: str) -> None:
+    chip = build("chip", name)
+    assert chip.name == name
+    assert chip.description.strip().endswith(".")
+    assert all(find_entry("chip", alias) == name for alias in chip.aliases)
+    figures = {precision: figure.value for precision, figure in chip.peak_tera.items()}
+    assert set(figures) == {"fp32", "fp16", "int8", "fp8", "int4", "fp4"}, "unknown peaks are written down as null"
+    assert all(chip.peak_flops(precision) == figures[precision] * 1e12 for precision in chip.precisions())
+
+
+@pytest.mark.parametrize("name", entries("runtime"))
+def test_runtime(name: str) -> None:
+    runtime = build("runtime", name)
+    assert runtime.name == name
+    assert runtime.description.strip().endswith(".")
+    assert all(find_entry("runtime", alias) == name for alias in runtime.aliases)
+    assert all(runtime.format(precision).bits.attention <= 16 for precision in runtime.formats)
+
+
+@pytest.mark.parametrize("name", entries("architecture"))
+def test_architecture(name: str) -> None:
+    card = build("architecture", name)
+    assert card.name == name
+    assert card.description.strip().endswith(".")
+    assert card.provenance
+    assert all(find_entry("architecture", alias) == name for alias in card.aliases)
+    assert card.parameters() > 0
+    if card.tiling is not None:
+        assert card.pictures(1, 448, 448).tokens > 0
+
+
+@pytest.mark.parametrize("group", ["chip", "runtime", "architecture"])
+def test_names_are_claimed_once(group: str) -> None:
+    assert known_names(group)
