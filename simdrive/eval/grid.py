@@ -12,6 +12,8 @@ from simdrive.build import config_names, load_config, locate
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.streams import canonical_json
 
+_LABEL_FIELDS = 4  # a source with more shows only what differs from its file
+
 
 @dataclass(frozen=True)
 class AgentConfig:
@@ -71,10 +73,17 @@ def latency_configs(
     return tuple(settings)
 
 
+def _shown(name: str, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that a label shows: all of a short source, of a long one those that are not as shipped."""
+    given = {key: value for key, value in source.items() if not key.startswith("_") and value is not None}
+    if len(given) <= _LABEL_FIELDS or name not in config_names("latency"):
+        return given
+    shipped = load_config("latency", name)
+    return {key: value for key, value in given.items() if value != shipped.get(key)}
+
+
 def _setting(name: str, source: Mapping[str, Any], mode: Any, waiting: Any, aeb: bool) -> LatencyConfig:
-    fields = " ".join(
-        f"{key}={value}" for key, value in source.items() if not key.startswith("_") and value is not None
-    )
+    fields = " ".join(f"{key}={value}" for key, value in _shown(name, source).items())
     mode_name = mode if isinstance(mode, str) else str(mode.get("name", "custom"))
     priced = [] if mode_name == "zero" else [f"{name} {fields}".strip()]  # mode zero does not ask the source
     label = ", ".join([*priced, mode_name, str(waiting)] + (["aeb"] if aeb else []))

@@ -109,6 +109,12 @@ class ChipLatency:
         text = self._scaled(_counts(requests.usage.prompt, self.prompt_tokens, UNKNOWN_TEXT), self.prompt_tokens)
         output = self._scaled(_counts(requests.usage.output, self.output_tokens, UNKNOWN_OUTPUT), self.output_tokens)
         image = self._image_tokens(requests, model)
+        if int((text + image).min()) < 1:
+            raise ParameterError(
+                "a request without a token in its prompt cannot be priced, and this agent reports none (rule drivers use "
+                "no tokens): give latency.prompt_tokens=..., latency.image_tokens=... and latency.output_tokens=..., "
+                "e.g. 300, 1792 and 20"
+            )
         self._check_fit(charge, model, int((text + image).max()), int(output.max()))
         priced = model.price(text, image, output, requests.images, requests.pixels, self._host)
         return np.rint(priced.stages_s * 1e6).astype(np.int64)
