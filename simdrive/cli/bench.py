@@ -9,7 +9,8 @@ import typer
 
 from simdrive.cli.console import guarded, print_json, stdout
 from simdrive.cli.first_use import first_use
-from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.cli.words import parse_words
+from simdrive.errors import ParameterError
 
 app = typer.Typer(help="Speed, always as a ratio against a named baseline in the same run.", no_args_is_help=True)
 
@@ -55,21 +56,12 @@ def evaluation(words: list[str] = WORDS, json: bool = JSON) -> None:
 
 def _options(words: list[str] | None, kinds: Mapping[str, type]) -> dict[str, Any]:
     """Parse ``key=value`` words as YAML, checked against the options of one bench."""
-    import yaml
-
-    options: dict[str, Any] = {}
-    for word in words or []:
-        key, sign, text = word.partition("=")
-        if not sign:
-            raise ParameterError(f"{word!r} is not of the form key=value")
-        if key not in kinds:
-            raise UnknownNameError("bench option", key, kinds)
-        value = yaml.safe_load(text)
+    options = parse_words(words, kinds, "bench option")
+    for key, value in options.items():
         if kinds[key] is list and not isinstance(value, list):
-            value = [value]
+            options[key] = value = [value]
         if not isinstance(value, kinds[key]):
-            raise ParameterError(f"{key} must be {kinds[key].__name__}, got {text!r}")
-        options[key] = value
+            raise ParameterError(f"{key} must be {kinds[key].__name__}, got {value!r}")
     return options
 
 

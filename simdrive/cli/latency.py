@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from simdrive.cli.console import guarded, print_json, stdout
+from simdrive.cli.words import parse_words
 from simdrive.errors import ParameterError, SimdriveError, UnknownNameError
 
 app = typer.Typer(help="What a model costs on a chip: predict, tabulate, calibrate, validate.", no_args_is_help=True)
@@ -31,7 +32,7 @@ def predict(words: list[str] = WORDS, json: bool = JSON) -> None:
     tokens.output=32 images=1 pixels=0 sensor_ms= preprocess_ms= preprocess_ns_per_pixel= action_ms=
     """
     single = ("chip", "architecture", "precision", "runtime", "power_mode")
-    given = _options(words, (*single, *TOKENS, "images", "pixels", *HOST))
+    given = parse_words(words, (*single, *TOKENS, "images", "pixels", *HOST))
     for name in ("chip", "architecture", "precision"):
         if name not in given:
             raise ParameterError(
@@ -57,7 +58,7 @@ def table(words: list[str] = WORDS, json: bool = JSON) -> None:
         "architectures": ["internvl3_1b", "internvl3_2b", "internvl3_8b"],
         "precisions": ["w16a16", "w4a16"],
     }
-    given = _options(words, (*axes, "runtime", *TOKENS, "images", "pixels", *HOST))
+    given = parse_words(words, (*axes, "runtime", *TOKENS, "images", "pixels", *HOST))
     lists = {key: _names(given.pop(key, default)) for key, default in axes.items()}
     rows = []
     for chip in lists["chips"]:
@@ -78,7 +79,7 @@ def calibrate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) ->
 
     Options: out=fitted.json (not written without it)
     """
-    options = _options(words, ("out",))
+    options = parse_words(words, ("out",))
     from simdrive.latency.calibration import fit_runtimes
     from simdrive.latency.comparison import targets_of
     from simdrive.latency.measurements import read_measurements
@@ -113,7 +114,7 @@ def validate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) -> 
     With the shipped rows the plain errors are those of the fit; errors on left-out chips and models, from fits on
     the remaining rows of the given file, stand beside them. Options: parameters=fitted.json (default: the shipped ones)
     """
-    options = _options(words, ("parameters",))
+    options = parse_words(words, ("parameters",))
     from simdrive.latency.comparison import targets_of
     from simdrive.latency.measurements import read_measurements
     from simdrive.latency.parameters import read_parameters
@@ -131,24 +132,6 @@ def validate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) -> 
     for name, value in errors.items():
         _show_errors(name.replace("_", " "), value)
     stdout().print(f"not compared: {len(skipped)} stages of rows (--json names them)", markup=False)
-
-
-def _options(words: list[str] | None, allowed: tuple[str, ...]) -> dict[str, Any]:
-    """Parse ``key=value`` words as YAML."""
-    import yaml
-
-    options: dict[str, Any] = {}
-    for word in words or []:
-        key, sign, text = word.partition("=")
-        if not sign:
-            raise ParameterError(f"{word!r} is not of the form key=value")
-        if key not in allowed:
-            raise UnknownNameError("option", key, allowed)
-        try:
-            options[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ParameterError(f"{key}: {text!r} cannot be read") from error
-    return options
 
 
 def _names(value: Any) -> list[str]:

@@ -25,7 +25,7 @@ def record(
     """Drive one case and write its video, or re-render a stored episode (run=FOLDER key=KEY).
 
     Options (key=value, defaults in configs/record.yaml): scenario, seed, hazard, params.NAME=VALUE, agent, latency
-    (constant, lognormal, trace) with its fields, mode, waiting, aeb_monitor, window=[from,to], fps, out. An out that
+    (constant, lognormal, trace, chip) with its fields, mode, waiting, aeb_monitor, window=[from,to], fps, out. An out that
     ends in .gif gives a small picture of the seconds around the hazard.
     """
     words = [f"++{word}" if word.startswith("params.") else word for word in words or []]

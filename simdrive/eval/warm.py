@@ -12,7 +12,9 @@ from simdrive.latency.modes import LatencySetting, Mode
 from simdrive.latency.source import Constant
 from simdrive.metrics.evaluate import evaluate, load_metrics
 from simdrive.scenarios.sampling import build_case, sample_cases
-from simdrive.sim.search import find_avoidable
+from simdrive.sim.search import search
+from simdrive.sim.tracker import TrackerLimits
+from simdrive.sim.worlds import Worlds
 
 _SHORT_S = 4.0
 
@@ -25,7 +27,7 @@ def warm() -> None:
     """
     cases = sample_cases("cut_in", 1, seed=0)
     specs = [build_case(case) for case in cases]
-    find_avoidable(specs)
+    search(Worlds(specs), TrackerLimits())
     latency = LatencySetting(Constant(0.0), Mode("zero"), aeb_monitor=True)
     episodes = [
         EpisodeInput(case, replace(spec, time_limit_s=_SHORT_S)) for case, spec in zip(cases, specs, strict=True)

@@ -9,7 +9,6 @@ counts as avoidable is decided by holding lane and speed alone, since there is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,6 @@ import numpy as np
 from simdrive.sim.follow import Follower, failed, hold_of
 from simdrive.sim.lighting import light_rows
 from simdrive.sim.plans import route_slopes, write_manoeuvre
-from simdrive.sim.spec import WorldSpec
 from simdrive.sim.tracker import TrackerLimits
 from simdrive.sim.visibility import line_of_sight
 from simdrive.sim.worlds import Worlds
@@ -27,7 +25,6 @@ HORIZON_S = 7.0
 STAND_S = 1.0
 HOLD = "hold"
 _RENEW_US = 1_000_000  # the hold plan is renewed this often, so that it never ends
-_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -67,25 +64,11 @@ class Avoidability:
     tried: int  # manoeuvres driven
 
 
-def find_avoidable(
-    specs: Sequence[WorldSpec], limits: TrackerLimits | None = None, frequency_hz: int = 50
-) -> list[Avoidability]:
-    """Return what the search finds for each world; results do not depend on how worlds are grouped.
-
-    Args:
-        specs: worlds at time zero.
-        limits: what the car can do.
-        frequency_hz: physics ticks per second.
-    """
-    used = limits or TrackerLimits()
-    found: list[Avoidability] = []
-    for start in range(0, len(specs), _CHUNK):
-        found += search(Worlds(specs[start : start + _CHUNK], frequency_hz), used)
-    return found
-
-
 def search(worlds: Worlds, limits: TrackerLimits) -> list[Avoidability]:
-    """Return what the search finds for each of some worlds at time zero, which are used up."""
+    """Return what the search finds for each of some worlds at time zero, which are used up.
+
+    Results do not depend on how worlds are grouped.
+    """
     specs = worlds.specs
     hazard_us = drive_to_hazard(worlds, limits)
     seen = hazard_us >= 0
