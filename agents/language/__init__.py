@@ -1,0 +1,1 @@
+"""The driving language: what a language model is asked, what it answers, and how an answer becomes a plan."""
