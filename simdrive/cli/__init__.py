@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, demo, evaluate, latency, listing, record, show
+from simdrive.cli import bench, data, demo, evaluate, latency, listing, record, show
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -35,6 +35,7 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("eval")(evaluate.evaluate)
 app.command("record")(record.record)
+app.command("data")(data.data)
 app.command("ls")(listing.ls)
 app.command("show")(show.show)
 app.add_typer(bench.app, name="bench")
