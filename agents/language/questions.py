@@ -13,7 +13,7 @@ import numpy as np
 from simdrive.agents.language.codec import said, said_side, texts_of
 from simdrive.agents.language.sights import KINDS, MOST, MOTIONS, NEAR_M, NOTHING, PLACES, Sights
 from simdrive.agents.language.targets import SIDES_M, Targets, rounded
-from simdrive.types import Command, Float, ObservationBatch
+from simdrive.types import Bool, Command, Float, ObservationBatch
 
 Style = Literal["plan", "reason_plan", "full"]
 Topic = Literal["perception", "reasoning", "planning"]
@@ -86,7 +86,7 @@ def answers(batch: ObservationBatch, seen: Sights, targets: Targets) -> Answers:
     actions, sideward = _actions(batch, targets)
     for row in range(len(batch)):
         heeded = [v for v in order[row].tolist() if seen.urgency[row, v] > 0.0]
-        named = [_named(seen, row, v) + (int(near[row, v]),) for v in heeded]
+        named = [(*_named(seen, row, v), int(near[row, v])) for v in heeded]
         perception.append(" , ".join(f"{k} {p} {d} {m}" for k, p, m, d in named) or NOTHING)
         why = named[0] if named and decides[row] else None
         reasoning.append(f"{why[0]} {why[1]} {why[2]}" if why else NOTHING)
@@ -100,11 +100,12 @@ def _named(seen: Sights, row: int, actor: int) -> tuple[str, str, str]:
     )  # fmt: skip
 
 
-def _decides(seen: Sights, targets: Targets) -> np.ndarray:
+def _decides(seen: Sights, targets: Targets) -> Bool:
     """Tell for each row whether the most urgent actor is why the car does not simply go on."""
     urgent = seen.urgency.max(axis=1, initial=0.0)
     yields = (targets.change_mps[:, 2] <= -1.0) | (np.abs(targets.side_m[:, 1]) >= 0.5)
-    return (urgent > 0.25) | ((urgent > 0.08) & yields)
+    decides: Bool = (urgent > 0.25) | ((urgent > 0.08) & yields)
+    return decides
 
 
 def _actions(batch: ObservationBatch, targets: Targets) -> tuple[list[str], list[str]]:

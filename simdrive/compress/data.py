@@ -33,7 +33,7 @@ class DataRequest:
     model_share: float = 0.8
     number: int = 0
     batch: int = 32
-    keeping: Keeping = Keeping()
+    keeping: Keeping = Keeping()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         if self.cases < 1 or self.batch < 1:

@@ -28,7 +28,8 @@ def sample_weights(samples: Samples, critical_share: float = CRITICAL_SHARE) -> 
             weights[rows] = 1.0 / np.sqrt(rows.sum())
         if here.any():
             weights[here] *= share / weights[here].sum()
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 class Draws:

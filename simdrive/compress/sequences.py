@@ -65,7 +65,8 @@ class Encoder:
 
     def __init__(self, tokenizer: object, image_tokens: int) -> None:
         """Prepare for requests of ``image_tokens`` tokens; 0 = text only."""
-        self._tokenizer, self._known = tokenizer, {}
+        self._tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {}
         image = f"{IMAGE_OPEN}{IMAGE * image_tokens}{IMAGE_CLOSE}\n" if image_tokens else ""
         self._first = self._ids(f"{START}user\n{image}")
         self._again = self._ids(f"{START}user\n")

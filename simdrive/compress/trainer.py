@@ -131,7 +131,7 @@ class Trainer:
             group["lr"] = settings.rate(self.step)
         for part in range(settings.accumulate):
             loss = self._loss(forward, self.step * settings.accumulate + part) / settings.accumulate
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         self.optimizer.step()
