@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from model_kit import tiny_tokenizer
+
 from simdrive.errors import ParameterError
 from simdrive.models.chat import IGNORED, Chat, prompts, training_batch
 from simdrive.models.tokenizer import train_tokenizer
