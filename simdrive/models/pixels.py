@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -10,6 +12,14 @@ from simdrive.models.shape import VlmShape
 from simdrive.types import Bytes
 
 MEAN, DEVIATION = 0.45, 0.25  # one pair for all channels: rendered frames know no colour cast of a lens
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of N requests as a vision tower takes them, in the order of their slots."""
+
+    values: torch.Tensor  # [tiles, channels, y, x], or with a grid [patches, values of a patch]
+    grid: torch.Tensor | None = None  # [pictures, 3] patches in time, rows and columns (Qwen2.5-VL)
 
 
 def tile_count(shape: VlmShape, cameras: int, height: int, width: int) -> int:
@@ -40,5 +50,31 @@ def cut_tiles(frames: Bytes, tile_px: int) -> Bytes:
 
 def pixel_values(tiles: Bytes, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Return normalised pixels ``[N * tiles, channels, tile, tile]`` of uint8 tiles ``[N, tiles, channels, y, x]``."""
-    values = torch.from_numpy(tiles).to(device).flatten(0, 1).to(dtype)
-    return (values / 255.0 - MEAN) / DEVIATION
+    return normalised(tiles, device, dtype)
+
+
+def cut_patches(frames: Bytes, patch_px: int, merge: int) -> Bytes:
+    """Return patches ``[N, patches, 3 * time * patch * patch]`` of frames ``[N, camera, time, H, W, 3]`` (Qwen2.5-VL).
+
+    The ``merge`` x ``merge`` patches that become one token follow each other; the pictures of one camera lie on the
+    time axis of a patch, the newest first.
+
+    Raises:
+        ParameterError: if a frame does not divide into tokens.
+    """
+    n, cameras, times, height, width, _ = frames.shape
+    step = patch_px * merge
+    if height % step or width % step:
+        raise ParameterError(
+            f"frames of {width} x {height} pixels do not divide into tokens of {step}; choose camera sizes that do"
+        )
+    cut = frames.reshape(
+        n, cameras, times, height // step, merge, patch_px, width // step, merge, patch_px, 3
+    )  # n, camera, time, row, row in token, y, column, column in token, x, colour
+    cut = cut.transpose(0, 1, 3, 6, 4, 7, 9, 2, 5, 8)
+    return np.ascontiguousarray(cut).reshape(n, -1, 3 * times * patch_px * patch_px)
+
+
+def normalised(values: Bytes, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return uint8 pixels ``[N, pieces, ...]`` as ``[N * pieces, ...]`` around zero."""
+    return (torch.from_numpy(values).to(device).flatten(0, 1).to(dtype) / 255.0 - MEAN) / DEVIATION
