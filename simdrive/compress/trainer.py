@@ -14,13 +14,11 @@ import torch
 from simdrive.compress.checkpoint import load_checkpoint, save_checkpoint
 from simdrive.compress.draws import Draws, augmented
 from simdrive.compress.samples import Samples
-from simdrive.compress.sequences import IGNORED, Encoder, turns_of
+from simdrive.compress.lessons import turns_of
 from simdrive.compress.soft_labels import SoftLabels
 from simdrive.errors import ParameterError
-from simdrive.models.pixels import cut_tiles, pixel_values
-from simdrive.models.shape import VlmShape
-
-GREY = 115  # what a blind model is shown
+from simdrive.models.chat import IGNORED, Chat, training_batch
+from simdrive.models.processor import Processor, grey
 
 
 @dataclass(frozen=True)
@@ -78,16 +76,15 @@ class Trainer:
     """Trains one model on samples; ``run`` continues from the checkpoint in ``out`` if there is one."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, shape: VlmShape, samples: Samples, settings: TrainSettings, out: Path,
+        self, model: Any, tokenizer: Any, processor: Processor, samples: Samples, settings: TrainSettings, out: Path,
         device: torch.device | str = "cpu", processes: Processes = Processes(),
     ) -> None:  # fmt: skip
-        self.model, self.shape, self.settings, self.out = model.to(device), shape, settings, out
+        self.model, self.processor, self.settings, self.out = model.to(device), processor, settings, out
         self.device, self.processes = torch.device(device), processes
-        tiles = cut_tiles(samples.frames([0]), shape.tile_px).shape[1]
-        self.encoder = Encoder(tokenizer, tiles * shape.tokens_per_tile)
+        self.chat = Chat(tokenizer, processor.slots)
         vocabulary = model.config.text_config.vocab_size
         spread = (0.14, 0.04) if settings.soft_labels else ()
-        self._soft = SoftLabels(self.encoder._ids, vocabulary, spread).to(device)
+        self._soft = SoftLabels(self.chat.encoded, vocabulary, spread).to(device)
         self.samples = samples
         self._draws = Draws(samples, settings.lessons, settings.seed)
         decay = [p for p in model.parameters() if p.ndim > 1]
@@ -141,16 +138,17 @@ class Trainer:
     def _loss(self, forward: Any, draw: int) -> torch.Tensor:
         settings = self.settings
         lesson, rows, phrasings, rng = self._draws.draw(draw, settings.batch, self.processes.rank)
-        tiles = cut_tiles(self.samples.frames(rows.tolist()), self.shape.tile_px)
+        frames = self.samples.frames(rows.tolist())
         if settings.blind:
-            tiles[:] = GREY
+            frames = grey(frames)
         elif settings.augment:
-            tiles = augmented(tiles, rng)
+            frames = augmented(frames, rng)
+        seen = self.processor.pictures(frames, self.device)
         asked = zip(rows.tolist(), phrasings.tolist(), strict=True)
-        ids, labels = self.encoder.batch([turns_of(self.samples, row, lesson, phrase) for row, phrase in asked])
-        ids, labels = ids.to(self.device), labels.to(self.device)
+        turns = [turns_of(self.samples, row, lesson, phrase) for row, phrase in asked]
+        text = training_batch(self.chat, turns).to(self.device)  # padded on the right: causal attention needs no mask
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            logits, told = forward(ids, labels, pixel_values(tiles, self.device))
+            logits, told = forward(text.ids, text.labels, seen.values, seen.grid)
         return self._soft.loss(logits, told).mean()
 
     def _wrapped(self) -> Any:
@@ -190,9 +188,13 @@ class _Learner(torch.nn.Module):
         self.model = model
 
     def forward(
-        self, ids: torch.Tensor, labels: torch.Tensor, pixels: torch.Tensor
+        self, ids: torch.Tensor, labels: torch.Tensor, pixels: torch.Tensor, grid: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden = self.model.model(input_ids=ids, pixel_values=pixels, use_cache=False).last_hidden_state
+        given: dict[str, Any] = {"input_ids": ids, "pixel_values": pixels, "use_cache": False}
+        if grid is not None:  # the Qwen family wants to know where pictures are, and how large
+            places = (ids == self.model.config.image_token_id).long()
+            given |= {"image_grid_thw": grid, "mm_token_type_ids": places}
+        hidden = self.model.model(**given).last_hidden_state
         told = labels[:, 1:]
-        places = told != IGNORED
-        return self.model.lm_head(hidden[:, :-1][places]), told[places]
+        learned = told != IGNORED
+        return self.model.lm_head(hidden[:, :-1][learned]), told[learned]

@@ -10,11 +10,13 @@ from test_compress_samples import PICTURED, written
 
 from simdrive.agents.language.questions import every_word
 from simdrive.compress.checkpoint import load_checkpoint
-from simdrive.compress.sequences import IGNORED, Encoder, lesson_named, turns_of
+from simdrive.compress.lessons import lesson_named, turns_of
 from simdrive.compress.soft_labels import SoftLabels
 from simdrive.compress.trainer import Trainer, TrainSettings
 from simdrive.errors import ParameterError, SimdriveError
 from simdrive.models.build import build_model
+from simdrive.models.chat import IGNORED, Chat, training_batch
+from simdrive.models.processor import Processor
 from simdrive.models.shape import VlmShape
 from simdrive.models.tokenizer import train_tokenizer
 
@@ -28,7 +30,8 @@ TOKENIZER = train_tokenizer(every_word() * 3)
 def trainer(folder: Path, out: str, shape: VlmShape = TINY, **settings: object) -> Trainer:
     fields = {"steps": 6, "batch": 4, "warmup": 2, "decay": 2, "save_every": 3, "log_every": 2, **settings}
     model = build_model(shape, TOKENIZER, seed=3)
-    return Trainer(model, TOKENIZER, shape, written(folder, 24), TrainSettings(**fields), folder / out)  # type: ignore[arg-type]
+    processor = Processor.of(shape, PICTURED.cameras, PICTURED.frame_offsets_us)
+    return Trainer(model, TOKENIZER, processor, written(folder, 24), TrainSettings(**fields), folder / out)  # type: ignore[arg-type]
 
 
 def weights(found: Trainer) -> np.ndarray:
@@ -56,6 +59,14 @@ def test_it_learns(tmp_path: Path) -> None:
     found.run()
     losses = [json.loads(line)["loss"] for line in (tmp_path / "learn" / "log.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.4 * losses[0]
+
+
+def test_the_qwen_family_learns_too(tmp_path: Path) -> None:
+    shape = VlmShape(**{**vars(TINY), "family": "qwen2_5_vl"})
+    found = trainer(tmp_path, "qwen", shape=shape, steps=40, log_every=10, save_every=100, learning_rate=5e-3, lessons={"plan": 1.0})
+    found.run()
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "qwen" / "log.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.6 * losses[0]
 
 
 def test_a_blind_model_sees_nothing(tmp_path: Path) -> None:
@@ -86,8 +97,9 @@ def test_learning_rate_goes_up_stays_and_comes_down() -> None:
 
 
 def test_only_answers_are_learned(tmp_path: Path) -> None:
-    encoder, samples = Encoder(TOKENIZER, 4), written(tmp_path, 4)
-    ids, labels = encoder.batch([turns_of(samples, row, lesson_named("plan+reasoning"), row) for row in (0, 1)])
+    samples, lesson = written(tmp_path, 4), lesson_named("plan+reasoning")
+    batch = training_batch(Chat(TOKENIZER, (4,)), [turns_of(samples, row, lesson, row) for row in (0, 1)])
+    ids, labels = batch.ids, batch.labels
     learned = TOKENIZER.decode(labels[0][labels[0] != IGNORED])
     assert learned == "speed 0 0 0 side 0m 0m<|im_end|>nothing<|im_end|>"
     assert ids.shape == labels.shape
@@ -96,7 +108,7 @@ def test_only_answers_are_learned(tmp_path: Path) -> None:
     assert text.startswith(
         "<|im_start|>user\n<img><IMG_CONTEXT><IMG_CONTEXT><IMG_CONTEXT><IMG_CONTEXT></img>\nat 0 of 15"
     )
-    assert TOKENIZER.encode(text, add_special_tokens=False) == [i for i in ids[0].tolist() if i != encoder.pad]
+    assert TOKENIZER.encode(text, add_special_tokens=False) == [i for i in ids[0].tolist() if i != TOKENIZER.pad_token_id]
     with pytest.raises(ValueError, match="no lesson"):
         lesson_named("dance")
 
