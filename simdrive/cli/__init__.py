@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, data, demo, evaluate, latency, listing, record, show
+from simdrive.cli import bench, data, demo, evaluate, latency, listing, record, show, train
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -36,6 +36,7 @@ app.command("demo")(demo.demo)
 app.command("eval")(evaluate.evaluate)
 app.command("record")(record.record)
 app.command("data")(data.data)
+app.command("train")(train.train)
 app.command("ls")(listing.ls)
 app.command("show")(show.show)
 app.add_typer(bench.app, name="bench")

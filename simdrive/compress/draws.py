@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from simdrive.compress.samples import Samples
 from simdrive.compress.lessons import Lesson, lesson_named
+from simdrive.compress.samples import Samples
 from simdrive.types import Bytes, Float, Long
 
 CRITICAL_SHARE = 0.5

@@ -9,7 +9,6 @@ from simdrive.compress.samples import Samples
 from simdrive.models.chat import Turn
 
 
-
 @dataclass(frozen=True)
 class Lesson:
     """What a batch asks: a driving style, one topic of the triad, or both one after the other."""

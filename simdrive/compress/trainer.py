@@ -13,8 +13,8 @@ import torch
 
 from simdrive.compress.checkpoint import load_checkpoint, save_checkpoint
 from simdrive.compress.draws import Draws, augmented
-from simdrive.compress.samples import Samples
 from simdrive.compress.lessons import turns_of
+from simdrive.compress.samples import Samples
 from simdrive.compress.soft_labels import SoftLabels
 from simdrive.errors import ParameterError
 from simdrive.models.chat import IGNORED, Chat, training_batch
@@ -40,7 +40,6 @@ class TrainSettings:
             "full": 0.04, "perception": 0.03, "reasoning": 0.03, "planning": 0.02,
         }
     )  # fmt: skip
-    driving_weight: float = 1.0  # of a driving answer's tokens against 1 for the triad's
     soft_labels: bool = True
     augment: bool = True
     blind: bool = False  # grey pictures: a control that never saw a frame
@@ -93,6 +92,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
         self.step = 0
         self._log = out / "log.jsonl"
+        self.last: dict[str, Any] = {}  # newest line of the log
 
     def use(self, samples: Samples) -> None:
         """Go on with other samples, e.g. more of them."""
@@ -173,6 +173,7 @@ class Trainer:
         return state is not None
 
     def _note(self, row: dict[str, Any]) -> None:
+        self.last = row
         if self.processes.rank:
             return
         self.out.mkdir(parents=True, exist_ok=True)

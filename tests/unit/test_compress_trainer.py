@@ -63,7 +63,9 @@ def test_it_learns(tmp_path: Path) -> None:
 
 def test_the_qwen_family_learns_too(tmp_path: Path) -> None:
     shape = VlmShape(**{**vars(TINY), "family": "qwen2_5_vl"})
-    found = trainer(tmp_path, "qwen", shape=shape, steps=40, log_every=10, save_every=100, learning_rate=5e-3, lessons={"plan": 1.0})
+    found = trainer(
+        tmp_path, "qwen", shape=shape, steps=40, log_every=10, save_every=100, learning_rate=5e-3, lessons={"plan": 1.0}
+    )
     found.run()
     losses = [json.loads(line)["loss"] for line in (tmp_path / "qwen" / "log.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.6 * losses[0]
@@ -108,7 +110,9 @@ def test_only_answers_are_learned(tmp_path: Path) -> None:
     assert text.startswith(
         "<|im_start|>user\n<img><IMG_CONTEXT><IMG_CONTEXT><IMG_CONTEXT><IMG_CONTEXT></img>\nat 0 of 15"
     )
-    assert TOKENIZER.encode(text, add_special_tokens=False) == [i for i in ids[0].tolist() if i != TOKENIZER.pad_token_id]
+    assert TOKENIZER.encode(text, add_special_tokens=False) == [
+        i for i in ids[0].tolist() if i != TOKENIZER.pad_token_id
+    ]
     with pytest.raises(ValueError, match="no lesson"):
         lesson_named("dance")
 
