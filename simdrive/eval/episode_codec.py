@@ -292,18 +292,18 @@ def _contact(episode: dict[str, Any]) -> Contact | None:
 
 def _request_log(requests: pa.Table, dropped_frames: int, plan_points: int) -> RequestLog:
     names = [field.name for field in dataclasses.fields(RequestLog)]
-    plain = {
+    plain: dict[str, Any] = {
         name: _column(requests, name)
         for name in names
         if name in schema.REQUESTS.names and name not in ("status", *_REQUEST_WORDS)
     }
     status = [RequestStatus[name.upper()] for name in requests.column("status").to_pylist()]
+    plain |= {name: tuple(requests.column(name).to_pylist()) for name in _REQUEST_WORDS}
     return RequestLog(
         **plain,
         stages_us=np.stack([_column(requests, f"{stage}_us") for stage in STAGES], axis=1),
         status=np.array(status, dtype=np.int8),
         plan=_plans(requests, plan_points),
-        **{name: tuple(requests.column(name).to_pylist()) for name in _REQUEST_WORDS},
         dropped_frames=dropped_frames,
     )
 

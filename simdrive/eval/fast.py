@@ -95,9 +95,7 @@ class FastPlanner:
         driving.follow(world, led, guidance.t_obs_us, now_us)
 
 
-def guided_plan(
-    place: Float, fast: Float, fast_us: int, guidance: Float, guidance_us: int, now_us: int
-) -> Float:
+def guided_plan(place: Float, fast: Float, fast_us: int, guidance: Float, guidance_us: int, now_us: int) -> Float:
     """Return the plan ``[P, 5]`` from now on along the path of the guidance, at the lower of both speeds.
 
     Args:
@@ -106,8 +104,8 @@ def guided_plan(
         fast_us, guidance_us: their times zero.
         now_us: time zero of the result.
     """
-    of_fast = plan_at(fast, (now_us - fast_us) * 1e-6 + PLAN_TIMES)[:, 4]
-    times_s = (now_us - guidance_us) * 1e-6 + PLAN_TIMES
+    fast_s, times_s = (np.asarray(PLAN_TIMES + (now_us - t_us) * 1e-6, np.float64) for t_us in (fast_us, guidance_us))
+    of_fast = plan_at(fast, fast_s)[:, 4]
     limit = np.where(times_s <= guidance[-1, 0], plan_at(guidance, times_s)[:, 4], np.inf)
     speed = np.minimum(of_fast, limit)
     driven = np.concatenate([[0.0], np.cumsum(0.5 * (speed[1:] + speed[:-1]) * np.diff(PLAN_TIMES))])
