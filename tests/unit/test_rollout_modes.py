@@ -44,7 +44,7 @@ EVERYTHING = [
 
 @pytest.mark.parametrize("setting", EVERYTHING)
 def test_an_episode_does_not_depend_on_its_batch_and_repeats(setting: LatencySetting) -> None:
-    episodes = inputs(4, brake_at_s=1.2, gap_m=30.0, time_limit_s=5.0)
+    episodes = inputs(3, brake_at_s=0.8, gap_m=20.0, time_limit_s=3.5)
     together = [flat(log) for log in rollout(episodes, Idm(), setting)]
     alone = [flat(rollout([episode], Idm(), setting)[0]) for episode in episodes]
     assert together == alone == [flat(log) for log in rollout(episodes, Idm(), setting)]
@@ -52,10 +52,11 @@ def test_an_episode_does_not_depend_on_its_batch_and_repeats(setting: LatencySet
 
 @pytest.mark.parametrize("name", ["fixed_delay", "dynamic", "rtmdp"])
 def test_no_delay_is_zero_latency(name: Any) -> None:
-    episodes = inputs(2, brake_at_s=1.5, gap_m=30.0)
+    episodes = inputs(2, brake_at_s=0.8, gap_m=20.0, time_limit_s=3.0)
+    zero = rollout(episodes, Idm(), ZERO)
     for waiting in ("follow_plan", "extrapolate", "follow_plan_stale_frame"):
         other = rollout(episodes, Idm(), LatencySetting(Constant(0), Mode(name), waiting))  # type: ignore[arg-type]
-        assert all(same_drive(a, b) for a, b in zip(rollout(episodes, Idm(), ZERO), other, strict=True))
+        assert all(same_drive(a, b) for a, b in zip(zero, other, strict=True))
 
 
 def test_every_time_stamp_and_state_is_written_down() -> None:
@@ -287,10 +288,15 @@ def test_the_slow_plan_caps_the_speed_and_leads_the_way() -> None:
         plans = straight_plans(batch)
         plans[:, :, 4] *= 0.6
         plans[:, :, 1] = batch.ego[:, :1] + plans[:, :, 4] * PLAN_TIMES
-        plans[:, :, 2] += (3.5 - plans[:, :, 2]) * np.minimum(PLAN_TIMES / 2.0, 1.0)  # half a metre left of the lane centre
+        plans[:, :, 2] += (3.5 - plans[:, :, 2]) * np.minimum(
+            PLAN_TIMES / 2.0, 1.0
+        )  # half a metre left of the lane centre
+        plans[:, :, 3] = np.where(
+            PLAN_TIMES < 2.0, np.arctan2(plans[:, 8, 2] - plans[:, 0, 2], plans[:, 8, 1] - plans[:, 0, 1])[:, None], 0.0
+        )
         return plans
 
-    first = LatencySetting(Constant(0), Mode("dual_rate"))
+    first = LatencySetting(Constant(800), Mode("dual_rate"))
     log = rollout(inputs(start=EARLY, gap_m=None, time_limit_s=3.0), Fake(slow_and_left), first)[0]
     assert log.speed[-1, 0] < 0.6 * 15.0
     assert log.route_r[-1] < -0.15
