@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from simdrive.errors import ParameterError, UnknownNameError
 
@@ -104,17 +104,10 @@ class DeviceSpec:
         return asdict(self)
 
 
-class Segment(NamedTuple):
-    """A stretch of time in which the chip worked on one release of a task."""
-
-    task: str
-    release_us: int
-    from_us: int
-    to_us: int
-
-
 @dataclass(slots=True)
-class _Work:
+class Work:
+    """One release of a task."""
+
     task: str
     release_us: int
     left_us: int
@@ -132,21 +125,23 @@ class Processor:
     def __init__(self, jobs: Sequence[Job], preemptive: bool, slowness: Fraction = Fraction(1)) -> None:
         """Start idle at time 0; all work takes ``slowness`` times as long."""
         self.now_us = 0
-        self.segments: list[Segment] | None = None  # a list to have them kept
+        self.kept: list[Work] | None = None  # a list to have all work kept
         self._jobs, self._preemptive, self._slowness = tuple(jobs), preemptive, slowness
         self._next = [job.phase_us for job in jobs]
-        self._ready: list[_Work] = []
-        self._running: _Work | None = None
+        self._ready: list[Work] = []
+        self._running: Work | None = None
         self._orders = 0
 
-    def submit(self, task: str, cost_us: int, priority: int, release_us: int) -> _Work:
+    def submit(self, task: str, cost_us: int, priority: int, release_us: int) -> Work:
         """Release work; it counts from the present time on."""
-        work = _Work(task, release_us, math.ceil(cost_us * self._slowness), priority, self._orders, [])
+        work = Work(task, release_us, math.ceil(cost_us * self._slowness), priority, self._orders, [])
         self._orders += 1
         self._ready.append(work)
+        if self.kept is not None:
+            self.kept.append(work)
         return work
 
-    def run(self, until_us: int, work: _Work | None = None) -> None:
+    def run(self, until_us: int, work: Work | None = None) -> None:
         """Advance to ``until_us``, or instead to the end of some submitted ``work``."""
         while work.left_us > 0 if work is not None else self.now_us < until_us:
             self._release_due()
@@ -165,7 +160,7 @@ class Processor:
             self.submit(job.name, job.cost_us, job.priority, self._next[number])
             self._next[number] += job.period_us
 
-    def _pick(self) -> _Work | None:
+    def _pick(self) -> Work | None:
         """Return what runs next: what runs already unless something more urgent may interrupt it."""
         running = self._running
         best = min(self._ready, key=lambda work: (-work.priority, work.release_us, work.order), default=None)
@@ -177,7 +172,7 @@ class Processor:
         self._running = best
         return best
 
-    def _work_on(self, work: _Work, stop_us: int) -> None:
+    def _work_on(self, work: Work, stop_us: int) -> None:
         if work.spans and work.spans[-1][1] == self.now_us:
             work.spans[-1] = (work.spans[-1][0], stop_us)
         else:
@@ -186,8 +181,6 @@ class Processor:
         self.now_us = stop_us
         if work.left_us == 0:
             self._running = None
-            if self.segments is not None:
-                self.segments += [Segment(work.task, work.release_us, *span) for span in work.spans]
 
 
 class Device:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simdrive.errors import ParameterError
-from simdrive.latency.device import Device, DeviceSpec, Job, Segment
+from simdrive.latency.device import Device, DeviceSpec, Job
+from simdrive.latency.timeline import drawn, timeline
 
 LOGGER = Job("logger", period_ms=200, cost_ms=60, priority=1, phase_ms=90)
 
@@ -37,16 +38,31 @@ def test_an_urgent_request_meets_its_deadline_only_where_it_may_interrupt() -> N
     assert runs(DeviceSpec("preemptive", (LOGGER,), priority=0), requests) == [(0, 30), (100, 180)]
 
 
-def test_segments_of_a_preempted_job() -> None:
-    device = Device(DeviceSpec("preemptive", (LOGGER,), priority=2))
-    device.planner.segments = []
-    device.run(100_000, 30_000)
-    device.planner.run(200_000)
-    assert device.planner.segments == [
-        Segment("planner", 100_000, 100_000, 130_000),
-        Segment("logger", 90_000, 90_000, 100_000),
-        Segment("logger", 90_000, 130_000, 180_000),
-    ]
+PLANNER = Job("planner", period_ms=100, cost_ms=30, priority=2)
+
+
+def test_timelines_drawn_per_policy() -> None:
+    letters = {"planner": "P", "logger": "L"}
+    found = {
+        policy: timeline(policy, PLANNER, [LOGGER], 50_000, 400_000, 0.6)
+        for policy in ("nonpreemptive", "preemptive", "partitioned", "let")
+    }
+    lines = {policy: [drawn(work, 10_000, 200_000, letters) for work in one.work] for policy, one in found.items()}
+    assert lines["nonpreemptive"] == ["PPP......LLLLLLPPP.."]
+    assert lines["preemptive"] == lines["let"] == ["PPP......LPPPLLLLL.."]
+    assert lines["partitioned"] == ["PPPPP.....PPPPP.....", ".........LLLLLLLLLLL"]  # the rest: 60 ms on 2/5 take 150
+    misses = {policy: sum(run.missed for run in one.planner) for policy, one in found.items()}
+    assert misses == {"nonpreemptive": 2, "preemptive": 0, "partitioned": 0, "let": 0}
+    assert {run.publish_us - run.release_us for run in found["let"].planner} == {50_000}
+    assert found["preemptive"].others_late == {"logger": (0, 2)}
+
+
+def test_a_planner_that_overruns_makes_its_next_request_wait() -> None:
+    slow = Job("planner", period_ms=100, cost_ms=120, priority=2)
+    found = timeline("let", slow, [], 50_000, 300_000)
+    assert [run.finish_us for run in found.planner] == [120_000, 240_000, 360_000]
+    assert [run.publish_us for run in found.planner] == [150_000, 250_000, 400_000]
+    assert all(run.missed for run in found.planner)
 
 
 def test_the_first_token_counts_work_not_time() -> None:
