@@ -7,6 +7,7 @@ Before an agent's first plan every car holds lane and speed, exactly as the avoi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,14 @@ class Takeover(NamedTuple):
     plan: Float  # [P, 5] world frame, times from t_obs_us
     t_obs_us: int
     made_at: Float  # [3] x, y, heading of the ego at t_obs_us
+
+
+class Emergency(NamedTuple):
+    """A world whose car must do without a plan."""
+
+    world: int
+    kind: str  # fallback or mrm
+    braking_mps2: float
 
 
 @jit
@@ -94,8 +103,14 @@ class Driving:
         self._now_us = np.zeros(count, np.int64)
         self._renew_us = HOLD_RENEWED_US
 
-    def adopt(self, taken: Takeover, now_us: int) -> None:
-        """Put an answer in charge of its world."""
+    def take(self, now_us: int, taken: Sequence[Takeover], emergencies: Sequence[Emergency]) -> None:
+        """Put answers in charge of their worlds, and slow down where one is missing."""
+        for takeover in taken:
+            self._adopt(takeover, now_us)
+        for emergency in emergencies:
+            self.slow_down(emergency, now_us)
+
+    def _adopt(self, taken: Takeover, now_us: int) -> None:
         plan, t_zero_us = taken.plan, taken.t_obs_us
         if self._chunk_us:
             plan = first_part(plan, self._chunk_us)
@@ -119,9 +134,10 @@ class Driving:
         self.has_plan[world] = self._arrived[world] = True
         self._emergency[world] = False
 
-    def slow_down(self, world: int, braking_mps2: float, now_us: int) -> None:
+    def slow_down(self, emergency: Emergency, now_us: int) -> None:
         """Let a world follow its lane and slow down until a plan takes over."""
-        self._put(world, braking_plan(self._worlds, world, braking_mps2), now_us)
+        world = emergency.world
+        self._put(world, braking_plan(self._worlds, world, emergency.braking_mps2), now_us)
         self.plan_t_obs_us[world] = -1
         self.has_plan[world] = self._arrived[world] = False
         self._emergency[world] = True

@@ -4,6 +4,8 @@ The contract: the guidance says where to drive and how fast at most, the fast dr
 the car follows its path at the lower of both speeds (each taken at the same moment); before the first guidance, and once
 less than a second of it is left, the fast driver drives alone. Its answers take no time. It is shown the guidance
 (``pending``) and its age (``age_us``), so a driver that knows how to weigh stale guidance can do so.
+
+Where guidance misses its deadline, ``fallback_plan`` is the fast driver alone; the minimum-risk brake overrules it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from simdrive.build import build
 from simdrive.errors import ParameterError
 from simdrive.eval.adopting import plan_at
 from simdrive.eval.asking import ask
-from simdrive.eval.driving import Driving, Takeover
+from simdrive.eval.driving import Driving, Emergency, Takeover
 from simdrive.eval.observe import observe
 from simdrive.eval.recorder import Rows
 from simdrive.sim.plans import PLAN_TIMES
@@ -48,10 +50,12 @@ class FastPlanner:
         self._worlds = worlds
         self._guidance: list[Takeover | None] = [None] * worlds.size
         self._fast: list[tuple[Float, int] | None] = [None] * worlds.size
+        self._braking = np.zeros(worlds.size, np.bool_)
 
     def drive(
-        self, now_us: int, seen: Long, frames: Long, rows: Rows, taken: Sequence[Takeover], driving: Driving
-    ) -> None:
+        self, now_us: int, seen: Long, frames: Long, rows: Rows, taken: Sequence[Takeover],
+        emergencies: Sequence[Emergency], driving: Driving,
+    ) -> None:  # fmt: skip
         """Take over new guidance, look at new frames, and put what follows in charge.
 
         Args:
@@ -59,6 +63,7 @@ class FastPlanner:
             seen, frames: ``[N]`` worlds in which a frame arrives now, and its row.
             rows: recorded frames.
             taken: guidance that is published now.
+            emergencies: worlds whose guidance has missed its deadline.
             driving: gets the plans.
 
         Raises:
@@ -66,10 +71,18 @@ class FastPlanner:
         """
         for guidance in taken:
             self._guidance[guidance.world] = guidance
+            self._braking[guidance.world] = False
+        for emergency in emergencies:
+            self._guidance[emergency.world] = None
+            self._braking[emergency.world] = emergency.kind == "mrm"
+            if emergency.kind == "mrm":
+                driving.slow_down(emergency, now_us)
         if len(seen):
             self._look(now_us, seen, frames, rows)
-        for world in sorted({*seen.tolist(), *(guidance.world for guidance in taken)}):
-            self._put(world, now_us, driving)
+        changed = {one.world for one in taken} | {one.world for one in emergencies}
+        for world in sorted({*seen.tolist(), *changed}):
+            if not self._braking[world]:
+                self._put(world, now_us, driving)
 
     def _look(self, now_us: int, seen: Long, frames: Long, rows: Rows) -> None:
         given = [self._guidance[world] for world in seen.tolist()]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from simdrive.eval.asking import Answer
-from simdrive.eval.driving import Driving, Takeover
+from simdrive.eval.driving import Driving, Emergency, Takeover
 from simdrive.eval.foresight import counted_later
 from simdrive.eval.recorder import Rows
 from simdrive.eval.telling import Start, tells_nothing, with_foresight, with_limits, with_pending
@@ -119,9 +119,9 @@ class Requests:
             np.array([request.t_start_us for _, request in starts], dtype=np.int64),
         )
 
-    def settled(self, now_us: int, driven_m: Float, rows: Rows) -> tuple[list[Takeover], list[tuple[int, float]]]:
-        """Return the plans that take over now, and (world, m/s2) where the car must slow down for want of one; call it
-        once nothing starts any more.
+    def settled(self, now_us: int, driven_m: Float, rows: Rows) -> tuple[list[Takeover], list[Emergency]]:
+        """Return the plans that take over now, and where the car must do without one; call it once nothing starts any
+        more.
         """
         taken, emergencies = [], []
         for world in self._settled:
@@ -130,7 +130,7 @@ class Requests:
                 self._emergency[world] = clock.emergency
                 if clock.emergency:
                     self.in_use[world] = -1
-                    emergencies.append((world, self._braking(clock.emergency)))
+                    emergencies.append(Emergency(world, clock.emergency, self._braking(clock.emergency)))
             request = clock.current
             if clock.emergency or request is None or request.index == self._taken[world]:
                 continue

@@ -90,13 +90,10 @@ def rollout(
             batch = requests.told(batch, starts, driving)
             requests.answer(starts, ask(agent, batch))
         taken, emergencies = requests.settled(now_us, ending.driven_m, book.rows)
-        if fast is not None:
-            fast.drive(now_us, seen, frames, book.rows, taken, driving)
+        if fast is None:
+            driving.take(now_us, taken, emergencies)
         else:
-            for takeover in taken:
-                driving.adopt(takeover, now_us)
-        for world, braking_mps2 in emergencies:
-            driving.slow_down(world, braking_mps2, now_us)
+            fast.drive(now_us, seen, frames, book.rows, taken, emergencies, driving)
         driving.watch(seen, book.in_sight(seen, frames))
         book.record_drive(seen, frames, driving.age_us(seen, now_us), requests.in_use, driving.aeb_active)
         worlds.step(driving.controls(now_us, active), active, look_up_lanes=False)  # the recorder does

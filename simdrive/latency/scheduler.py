@@ -108,8 +108,10 @@ class Scheduler:
         return self._taken_us // self._published if self._published else 0
 
     def in_flight(self) -> list[Request]:
-        """Return the requests that have started and are not published, in the order of their observations."""
-        return sorted(self._flying, key=lambda request: request.t_obs_us)
+        """Return the requests that have started and may still take over, in the order of their observations."""
+        newest_us = -1 if self.current is None else self.current.t_obs_us
+        flying = (request for request in self._flying if request.t_obs_us > newest_us)
+        return sorted(flying, key=lambda request: request.t_obs_us)
 
     def offer(self, frame: int, t_us: int) -> None:
         """Announce the frame that arrives at ``t_us``.

@@ -15,6 +15,8 @@ from simdrive.envs.substeps import HighwaySteps
 from simdrive.errors import ParameterError, UnknownNameError, UnsupportedError
 from simdrive.latency.lognormal import Lognormal
 from simdrive.latency.source import Constant
+from simdrive.latency.trace import Trace
+from simdrive.latency.trace_files import rows_of_durations
 
 
 class Counter(gymnasium.Env[Any, Any]):
@@ -248,6 +250,17 @@ def test_rtmdp_shows_the_actions_that_act_until_the_answer() -> None:
         observation, _, _, _, info = env.step(observation + 1)
         shown.append(info["latency"]["pending"])
     assert [[float(np.asarray(action).item()) for action in row] for row in shown] == [[0], [0, 1], [1, 2], [2, 3]]
+
+
+def test_pending_leaves_out_what_a_newer_answer_has_overtaken() -> None:
+    source = Trace(rows=tuple(rows_of_durations([450.0, 100.0, 100.0, 100.0, 100.0])))
+    env = LatencyInjection(Counter(length=6), source, mode="rtmdp", step_us=100_000)
+    observation, info = env.reset(seed=0)
+    shown = []
+    for _ in range(4):
+        observation, _, _, _, info = env.step(observation + 1)
+        shown.append([float(np.asarray(action).item()) for action in info["latency"]["pending"]])
+    assert shown == [[0, 1], [2], [3], [4]]  # the answer to frame 0 is overtaken at 200 ms
 
 
 def test_late_actions_are_discarded_or_used() -> None:

@@ -310,6 +310,16 @@ def test_before_guidance_the_fast_planner_drives_alone() -> None:
     assert (log.plan_age_us == -1).all()
 
 
+def test_late_guidance_leaves_the_fast_planner_alone_or_brakes() -> None:
+    for deadline, braking in ((Deadline(300, "fallback_plan"), False), (Deadline(300, mrm_after=1), True)):
+        setting = LatencySetting(Constant(900), Mode("dual_rate"), deadline=deadline)
+        log = rollout(inputs(start=EARLY, gap_m=None, time_limit_s=2.5), Idm(), setting)[0]
+        late = (log.t_us > 400_000) & (log.t_us < 900_000)
+        assert (log.plan_age_us[late] == -1).all()
+        assert (log.speed[-1, 0] < 10.0) == braking
+        assert (log.requests.t_actuate_us[0] >= 0) == (not braking)  # late guidance is used, but not while braking
+
+
 def test_guided_plan_by_hand() -> None:
     """Guidance along +y at 4 m/s from (0, 0), fast plan at 6 then 2 m/s; the ego stands at (0.3, 1)."""
     guidance = np.stack(
