@@ -57,7 +57,7 @@ class RunRequest:
             "agents": {agent.name: agent.config for agent in self.agents},
             "latencies": [
                 {"label": latency.label, "source": latency.source, "mode": latency.mode,
-                 "waiting": latency.waiting, "aeb_monitor": latency.aeb_monitor}
+                 "waiting": latency.waiting, "aeb_monitor": latency.aeb_monitor, "deadline": latency.deadline}
                 for latency in self.latencies
             ],
             "metrics": list(self.metrics) or "all",
