@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, demo, evaluate, latency, listing, record, show
+from simdrive.cli import bench, demo, evaluate, latency, listing, record, serve, show
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -37,6 +37,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("record")(record.record)
 app.command("ls")(listing.ls)
 app.command("show")(show.show)
+app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")
 app.add_typer(latency.app, name="latency")
 
