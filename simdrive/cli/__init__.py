@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, data, demo, evaluate, latency, listing, record, show, train
+from simdrive.cli import bench, data, demo, evaluate, latency, listing, record, serve, show, train
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -39,6 +39,7 @@ app.command("data")(data.data)
 app.command("train")(train.train)
 app.command("ls")(listing.ls)
 app.command("show")(show.show)
+app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")
 app.add_typer(latency.app, name="latency")
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 
 from simdrive.agents.language.questions import every_word
 from simdrive.compress.samples import Samples, read_samples
-from simdrive.compress.trainer import Processes, Trainer, TrainSettings
+from simdrive.compress.trainer import Hook, Processes, Trainer, TrainSettings
 from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, model_folder, validation_cases
 from simdrive.models.build import build_model
 from simdrive.models.folder import load_model, save_model
@@ -61,11 +61,11 @@ def train(request: TrainRequest, say: Say) -> Path:
     say(f"{request.name}: {count:,} weights, {len(samples):,} samples, step {trainer.step} of {request.settings.steps}"
         + (" (continued)" if resumed else ""))  # fmt: skip
     board = _Board(request.out if request.tensorboard and processes.rank == 0 else None, trainer)
-    hooks = ()
+    hooks: tuple[tuple[int, Hook], ...] = ((request.settings.log_every, board),)
     if request.validate_every and processes.rank == 0:
         validation = _Validation(request, trainer, tokenizer, parents, say, board)
-        hooks = ((request.validate_every, validation),)
-    trainer.run(hooks=(*hooks, (request.settings.log_every, board)))
+        hooks += ((request.validate_every, validation),)
+    trainer.run(hooks=hooks)
     if processes.rank == 0 and not (request.out / "best").is_dir():
         _export(request, trainer, tokenizer, parents, {}, request.out / "best")
     return request.out / "best"
@@ -88,12 +88,8 @@ def _model(request: TrainRequest) -> tuple[Any, Any, VlmShape, tuple[str, ...]]:
 
 def shape_of(processor: Processor, like: VlmShape) -> VlmShape:
     """Return a shape that cuts pictures as a processor does; widths and depths are those of ``like``."""
-    from dataclasses import replace
-
-    return replace(
-        like, family=processor.family, tile_px=processor.tile_px, patch_px=processor.patch_px, merge=processor.merge,
-        frames=len(processor.frame_offsets_us),
-    )  # type: ignore[arg-type]  # fmt: skip
+    cut = {name: getattr(processor, name) for name in ("family", "tile_px", "patch_px", "merge")}
+    return replace(like, frames=len(processor.frame_offsets_us), **cut)
 
 
 def _join(device: str) -> tuple[Processes, str]:
@@ -115,7 +111,7 @@ class _Board:
         if out is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=trainer.step)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=trainer.step)
 
     def __call__(self, step: int, model: torch.nn.Module) -> None:
         last = self._trainer.last
@@ -125,8 +121,8 @@ class _Board:
         """Write scalars of one step."""
         if self._writer is not None:
             for name, value in values.items():
-                self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
-            self._writer.flush()  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(name, value, step)
+            self._writer.flush()
 
 
 class _Validation:

@@ -13,6 +13,7 @@ from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.latency.disturbed import LAYERS
 from simdrive.latency.jitter import Jitter
 from simdrive.latency.modes import Mode
+from simdrive.models.where import find_model, weight_files, weight_hash
 from simdrive.streams import canonical_json
 
 _LABEL_FIELDS = 4  # a source with more shows only what differs from its file
@@ -28,9 +29,17 @@ class AgentConfig:
     @classmethod
     def named(cls, name: str) -> AgentConfig:
         """Resolve a name under ``configs/agent`` or a path to a yaml file."""
-        config = load_config("agent", name)
+        config = vouched(load_config("agent", name))
         label = name if name in config_names("agent") else str(config.get("name", name))
         return cls(name=label, config=canonical_json(config))
+
+
+def vouched(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an agent's mapping with the hash of the weights it names, so that a changed model is another agent."""
+    if not isinstance(config.get("model"), str) or config.get("weight_hash") or "url" in config:
+        return dict(config)
+    folder = find_model(config["model"])
+    return {**config, "weight_hash": weight_hash(folder) if all(f.is_file() for f in weight_files(folder)) else ""}
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def build_model(shape: VlmShape, tokenizer: PreTrainedTokenizerFast, seed: int =
 
 
 def _ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
-    return {mark: int(tokenizer.convert_tokens_to_ids(mark)) for mark in MARKS}
+    return dict(zip(MARKS, tokenizer.convert_tokens_to_ids(list(MARKS)), strict=True))
 
 
 def _text(shape: VlmShape, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class Chat:
         marks: tokens that open a picture group, fill it, and close it.
         after_image: text between the pictures' end and the question.
         system: text of a system turn in front; empty = none.
+        layout: text before and behind a question instead of the above, pictures with all their slots included; for
+            models that come with a template of their own.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -63,6 +65,7 @@ class Chat:
     marks: tuple[str, str, str] = (IMAGE_OPEN, IMAGE, IMAGE_CLOSE)
     after_image: str = "\n"
     system: str = ""
+    layout: tuple[str, str] | None = None
     _kept: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +87,8 @@ class Chat:
 
     def opening(self) -> tuple[int, ...]:
         """Return the ids in front of the first question: system turn, user mark, pictures."""
+        if self.layout is not None:
+            return self.encoded(self.layout[0])
         text = f"{START}system\n{self.system}{END}\n" if self.system else ""
         ids = self.encoded(f"{text}{START}user\n")
         if not self.slots:
@@ -95,7 +100,8 @@ class Chat:
 
     def asked(self, question: str) -> tuple[int, ...]:
         """Return the ids from the question to where the answer begins."""
-        return self.encoded(f"{question}{END}\n{START}assistant\n")
+        behind = f"{END}\n{START}assistant\n" if self.layout is None else self.layout[1]
+        return self.encoded(question + behind)
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """Return the ids of one prompt."""

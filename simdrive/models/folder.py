@@ -6,7 +6,6 @@ transformers; ``card.json`` says where the model comes from. Nothing is unpickle
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,10 +21,10 @@ from simdrive.errors import SimdriveError
 from simdrive.models.build import CLASSES
 from simdrive.models.processor import KIND, Processor
 from simdrive.models.tokenizer import IMAGE
+from simdrive.models.where import WEIGHTS, weight_files, weight_hash
 
-CONFIG, WEIGHTS, PROCESSOR, CARD = "config.json", "model.safetensors", "preprocessor_config.json", "card.json"
-INDEX = "model.safetensors.index.json"  # of weights in several files
-logging.disable_progress_bar()  # a bar per saved or loaded file is noise beside a run's own progress
+CONFIG, PROCESSOR, CARD = "config.json", "preprocessor_config.json", "card.json"
+logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar per saved or loaded file is noise beside a run's own progress
 _BY_ARCHITECTURE = {kind.__name__: kind for kind in CLASSES.values()}
 
 
@@ -142,7 +141,8 @@ def load_model(
     if card is None:
         family = next(name for name, known in CLASSES.items() if known is kind)
         card = ModelCard(folder.name, family, sum(v.numel() for v in model.parameters()), 8.0 * dtype.itemsize)
-    return LoadedModel(model.to(device).eval(), tokenizer, processor, card, folder)
+    torch.nn.Module.to(model, device)
+    return LoadedModel(model.eval(), tokenizer, processor, card, folder)
 
 
 def read_card(folder: Path | str) -> ModelCard:
@@ -162,23 +162,6 @@ def _untied(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     first: dict[int, str] = {}
     weights: dict[str, torch.Tensor] = model.state_dict()
     return {key: value for key, value in weights.items() if first.setdefault(value.data_ptr(), key) == key}
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return the weight files of a folder: one, or those that an index names."""
-    if (folder / INDEX).is_file():
-        index = _read(folder / INDEX, "download the folder again")
-        return [folder / name for name in sorted(set(index.get("weight_map", {}).values()))]
-    return [folder / WEIGHTS]
-
-
-def weight_hash(folder: Path | str) -> str:
-    """Return the SHA-256 of a folder's weights, hexadecimal; of several files that of their hashes."""
-    hashes = []
-    for path in weight_files(Path(folder)):
-        with path.open("rb") as file:
-            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _class_of(folder: Path, config: Mapping[str, Any]) -> type[PreTrainedModel]:
@@ -234,28 +217,34 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _weights(folder: Path, kind: type[PreTrainedModel], dtype: torch.dtype) -> PreTrainedModel:
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "attn_implementation": "sdpa",
+        "local_files_only": True,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+        "output_loading_info": True,
+    }
     try:
-        model, report = kind.from_pretrained(
-            folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True, use_safetensors=True,
-            trust_remote_code=False, output_loading_info=True,
-        )  # fmt: skip
+        loaded: Any = kind.from_pretrained(folder, **options)
     except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
         first = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise ModelFolderError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {first}") from error
-    wrong = {name: sorted(report.get(name) or ()) for name in ("missing_keys", "unexpected_keys")}
-    for name, keys in wrong.items():
+    model, report = loaded
+    for name in ("missing_keys", "unexpected_keys"):
+        keys = sorted(report.get(name) or ())
         if keys:
             raise ModelFolderError(
                 f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {len(keys)} {name.replace('_', ' ')}, "
                 f"e.g. {keys[0]}; take both files from the same model"
             )
-    loaded: PreTrainedModel = model
-    return loaded
+    found: PreTrainedModel = model
+    return found
 
 
-def _check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr, operator]
-    slot = tokenizer.convert_ids_to_tokens([model.config.image_token_id])[0]  # type: ignore[union-attr]
+def _check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, model: Any) -> None:
+    rows = len(model.get_input_embeddings().weight)
+    slot = tokenizer.convert_ids_to_tokens([model.config.image_token_id])[0]
     if len(tokenizer) > rows or slot not in (IMAGE, "<|image_pad|>"):
         raise ModelFolderError(
             f"{folder / 'tokenizer.json'} does not belong to this model: {len(tokenizer)} tokens for {rows} embeddings, "

@@ -37,12 +37,9 @@ class Joint:
         if all(type(part) is nn.Linear for part in parts):
             linears = [part for part in parts if isinstance(part, nn.Linear)]
             self._weight = torch.cat([part.weight.detach() for part in linears])
-            biases = [part.bias for part in linears]
+            biases: list[torch.Tensor | None] = [part.bias for part in linears]
             if any(bias is not None for bias in biases):
-                rows = [
-                    part.weight.new_zeros(part.out_features) if part.bias is None else part.bias for part in linears
-                ]
-                self._bias = torch.cat([row.detach() for row in rows])
+                self._bias = torch.cat([_bias(part) for part in linears])
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``[..., sum of widths]``."""
@@ -120,6 +117,11 @@ class _Norm:
         return F.rms_norm(x, (x.shape[-1],), self._weight, self._epsilon)
 
 
+def _bias(linear: nn.Linear) -> torch.Tensor:
+    bias: torch.Tensor | None = linear.bias
+    return linear.weight.new_zeros(linear.out_features) if bias is None else bias.detach()
+
+
 def _rows(linear: nn.Module) -> int:
     found = getattr(linear, "out_features", None)
     if found is None:
@@ -136,7 +138,7 @@ class LeanDecoder:
         Raises:
             UnsupportedError: if a layer does what this loop cannot.
         """
-        text: Any = model.model.language_model  # type: ignore[union-attr]
+        text: Any = model.model.language_model
         self._layers = [_Layer(layer) for layer in text.layers]
         self._norm, self._rotary, self._head = _Norm(text.norm), text.rotary_emb, model.lm_head
         self.embed = text.embed_tokens

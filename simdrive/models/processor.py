@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from simdrive.errors import ParameterError
 from simdrive.models.pixels import DEVIATION, MEAN, Pictures, cut_patches, cut_tiles, normalised, tile_count
 from simdrive.models.shape import VlmShape
-from simdrive.types import Bytes, CameraSpec, Wants
+from simdrive.types import Bytes, CameraSpec, Float, Wants
 
 KIND = "simdrive_tiles"
 
@@ -80,6 +81,16 @@ class Processor:
         values = normalised(cut_patches(frames, self.patch_px, self.merge), device, dtype)
         return Pictures(values, grid.expand(len(frames) * cameras, 3))
 
+    def spread(self, values: Float) -> Float:
+        """Return values of picture tokens ``[N, slots]`` where they belong: ``[N, camera, rows, columns]``."""
+        camera, step = self.cameras[0], self.patch_px * self.merge
+        rows, columns = camera.height // step, camera.width // step
+        if self.family != "internvl":
+            return values.reshape(len(values), -1, rows, columns)
+        side = self.tile_px // step
+        cut = values.reshape(len(values), -1, rows // side, columns // side, side, side)
+        return np.ascontiguousarray(cut.transpose(0, 1, 2, 4, 3, 5)).reshape(len(values), -1, rows, columns)
+
     def to_config(self) -> dict[str, Any]:
         """Return the content of ``preprocessor_config.json``."""
         return {"processor": KIND, **asdict(self), "image_mean": MEAN, "image_std": DEVIATION}
@@ -110,8 +121,3 @@ def grey(frames: Bytes) -> Bytes:
     hidden: Bytes = frames.copy()
     hidden[...] = round(255 * MEAN)
     return hidden
-
-
-def with_cameras(processor: Processor, cameras: Sequence[CameraSpec]) -> Processor:
-    """Return a processor that looks through other cameras."""
-    return replace(processor, cameras=tuple(cameras))

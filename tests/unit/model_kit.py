@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from simdrive.agents.language.codec import vocabulary
+from simdrive.agents.language.questions import every_word
 from simdrive.models.build import build_model
+from simdrive.models.folder import save_model
+from simdrive.models.processor import Processor
 from simdrive.models.shape import VlmShape
 from simdrive.models.tokenizer import train_tokenizer
+from simdrive.types import CameraSpec
 
 TINY = VlmShape(
     text_width=32, text_layers=2, text_heads=4, text_kv_heads=2, text_ffn=48,
@@ -20,9 +24,8 @@ TINY = VlmShape(
 
 @functools.cache
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    words = [word for place in vocabulary() for word in place]
-    lines = [f"speed {word} {word} side {word} What do you do now? system user assistant" for word in words]
-    return train_tokenizer([*lines, "user\n", "assistant\n"] * 2)
+    """A tokenizer that knows every word of the driving language."""
+    return train_tokenizer([line for line in every_word() for _ in range(2)])
 
 
 @functools.cache
@@ -35,3 +38,12 @@ def tiny_model(family: str = "internvl") -> PreTrainedModel:
             if value.ndim > 1 and "embed" not in name and "lm_head" not in name:
                 value.mul_(10.0)
     return model
+
+
+def save_tiny(folder: Path, family: str = "internvl") -> Path:
+    """Save the tiny model with two cameras of 64 x 32 pixels, two frames each."""
+    shape = VlmShape(**{**vars(TINY), "family": family})
+    cameras = [CameraSpec("front", 64, 32), CameraSpec("right", 64, 32, yaw_deg=60.0)]
+    processor = Processor.of(shape, cameras)
+    save_model(folder, tiny_model(family), tiny_tokenizer(), processor, f"tiny_{family}", dtype=torch.float32)
+    return folder

@@ -11,10 +11,11 @@ from model_kit import TINY, tiny_model, tiny_tokenizer
 from transformers import InternVLForConditionalGeneration
 
 from simdrive.models.build import CLASSES
-from simdrive.models.folder import ModelFolderError, load_model, read_card, save_model, weight_hash
+from simdrive.models.folder import ModelFolderError, load_model, read_card, save_model
 from simdrive.models.processor import Processor
 from simdrive.models.shape import VlmShape
 from simdrive.models.tokenizer import train_tokenizer
+from simdrive.models.where import weight_hash
 from simdrive.types import CameraSpec
 
 

@@ -1,0 +1,162 @@
+"""A vision-language model behind any OpenAI-compatible server as a driver."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from simdrive.agents.api_client import Reply, Server, ServerError, request_key
+from simdrive.agents.api_trace import Recorder, read_trace
+from simdrive.agents.heard import heard
+from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
+from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.types import AgentCard, Bytes, CameraSpec, Charge, Long, ObservationBatch, PlanBatch, TokenUsage, Wants
+
+
+class ApiVlm:
+    """Drives with a served model. Requests that fail are failures of their row; none holds an episode up."""
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        name: str = "api",
+        charge: Mapping[str, str] | None = None,
+        answer_style: Style = "plan",
+        phrasing: int = 0,
+        briefing: str = "",
+        max_output_tokens: int = 64,
+        cameras: Sequence[Mapping[str, Any]] | None = None,
+        frame_offsets_us: Sequence[int] | None = None,
+        key_variable: str = "",
+        timeout_s: float = 30.0,
+        deadline_s: float = 120.0,
+        retries: int = 3,
+        concurrency: int = 8,
+        record: str = "",
+        replay: str = "",
+        blind: bool = False,
+        text_only: bool = False,
+        description: str = "",
+    ) -> None:
+        """Look the model up at its server, or open a recorded trace.
+
+        Args:
+            url, model: base address (``http://host:port/v1``), and the name the server knows the model by.
+            name: in tables.
+            charge: ``architecture`` and ``precision`` that requests are priced as.
+            answer_style, phrasing, briefing: what is asked, and what is said before it.
+            max_output_tokens: of an answer.
+            cameras, frame_offsets_us: what is shown; None = what the server says it wants, else one front camera now.
+            key_variable: environment variable with the key; empty = none is needed.
+            timeout_s, deadline_s, retries, concurrency: see ``Server``.
+            record: file that replies are added to. replay: file to answer from instead of any server.
+            blind, text_only: controls that see grey pictures, or none.
+            description: for tables.
+
+        Raises:
+            ServerError: if the server is not there or does not serve the model.
+            ParameterError, UnknownNameError: if a value is wrong.
+        """
+        if answer_style not in STYLES:
+            raise UnknownNameError("answer_style", answer_style, STYLES)
+        if not 0 <= phrasing < PHRASINGS or max_output_tokens < 1:
+            raise ParameterError(f"phrasing must be 0 to {PHRASINGS - 1} and max_output_tokens at least 1")
+        if record and replay:
+            raise ParameterError("give record or replay, not both")
+        self._replies: dict[str, Reply] | None = None
+        self._server: Server | None = None
+        self._recorder: Recorder | None = None
+        if replay:
+            told, self._replies = read_trace(Path(replay))
+        else:
+            self._server = Server(url, model, key_variable, timeout_s, deadline_s, retries, concurrency)
+            told = _entry(self._server)
+            self._recorder = Recorder(Path(record), told) if record else None
+        self.wants = Wants() if text_only else _wants(told, cameras, frame_offsets_us)
+        self._style, self._phrasing, self._briefing, self._blind = answer_style, phrasing, briefing, blind
+        self._most = max_output_tokens
+        self.charge = Charge(**dict(charge or {}))
+        settings = {"url": url, "model": model, "answer_style": answer_style}
+        self.card = AgentCard(
+            name, "control" if blind or text_only else "model",
+            description or f"{model} at an OpenAI-compatible server, drives from camera frames", settings,
+        )  # fmt: skip
+
+    def reset(self, slots: Long) -> None:
+        """Nothing is remembered."""
+
+    def plan(self, batch: ObservationBatch) -> PlanBatch:
+        """Ask the server about each observation and follow what it says."""
+        questions = driving_question(batch, self._style, self._phrasing)
+        limits = np.full(len(batch), self._most, np.int64)
+        if batch.max_output_tokens is not None:
+            limits = np.minimum(limits, np.maximum(batch.max_output_tokens, 1))
+        bodies = [
+            self._body(question, None if batch.frames is None else batch.frames[row], int(limits[row]))
+            for row, question in enumerate(questions)
+        ]
+        replies = self._ask(bodies)
+        counts = np.array([reply.tokens for reply in replies], np.int64).reshape(-1, 3)
+        return heard(
+            batch,
+            [reply.text for reply in replies],
+            TokenUsage(counts[:, 0], counts[:, 1], counts[:, 2]),
+            [reply.error or None for reply in replies],
+        )
+
+    def _ask(self, bodies: list[dict[str, Any]]) -> list[Reply]:
+        keys = [request_key(body) for body in bodies]
+        if self._replies is not None:
+            missing = Reply("the trace holds no reply to this request; record it again", error="exception")
+            return [self._replies.get(key, missing) for key in keys]
+        assert self._server is not None
+        replies = self._server.ask_all(bodies)
+        if self._recorder is not None:
+            for key, reply in zip(keys, replies, strict=True):
+                self._recorder.keep(key, reply)
+        return replies
+
+    def _body(self, question: str, frames: Bytes | None, limit: int) -> dict[str, Any]:
+        """Return the body of one request: pictures camera after camera, the oldest frame first, then the text."""
+        text = {"type": "text", "text": self._briefing + question}
+        shown = frames[:, ::-1].reshape(-1, *frames.shape[2:]) if frames is not None and self.wants.cameras else []
+        pictures = [{"type": "image_url", "image_url": {"url": self._address(frame)}} for frame in shown]
+        return {"messages": [{"role": "user", "content": [*pictures, text]}], "max_tokens": limit, "temperature": 0}
+
+    def _address(self, frame: Bytes) -> str:
+        file = io.BytesIO()
+        Image.fromarray(np.full_like(frame, 115) if self._blind else frame).save(file, format="PNG", compress_level=1)
+        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _entry(server: Server) -> dict[str, Any]:
+    """Return what the server says of the model.
+
+    Raises:
+        ServerError: if it does not serve it.
+    """
+    models = server.models()
+    names = [str(entry.get("id")) for entry in models]
+    if server.model not in names:
+        raise ServerError(f"{server.url} does not serve {server.model!r}; it serves {', '.join(names) or 'nothing'}")
+    return {"model": server.model, "simdrive": models[names.index(server.model)].get("simdrive")}
+
+
+def _wants(
+    told: Mapping[str, Any], cameras: Sequence[Mapping[str, Any]] | None, frame_offsets_us: Sequence[int] | None
+) -> Wants:
+    own = told.get("simdrive") or {}
+    listed = cameras if cameras is not None else own.get("cameras")
+    offsets = frame_offsets_us if frame_offsets_us is not None else own.get("frame_offsets_us", (0,))
+    try:
+        specs = (CameraSpec(width=448, height=252),) if listed is None else tuple(CameraSpec(**c) for c in listed)
+    except TypeError as error:
+        raise ParameterError(f"cameras: {error}; fields are {', '.join(CameraSpec.__dataclass_fields__)}") from error
+    return Wants(specs, tuple(int(offset) for offset in offsets))

@@ -1,0 +1,141 @@
+"""A vision-language model from a local folder as a driver: sees camera frames, is asked in words, answers in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from simdrive.agents.heard import heard
+from simdrive.agents.language.grammar import answer_forms
+from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
+from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.models.local import LocalModel, Said, camera_specs, open_model
+from simdrive.models.processor import grey
+from simdrive.types import AgentCard, Bytes, Charge, Float, Long, ObservationBatch, PlanBatch
+
+
+class Vlm:
+    """Drives with a model of the zoo, or with a released InternVL3 or Qwen2.5-VL checkpoint."""
+
+    def __init__(
+        self,
+        model: str,
+        name: str = "",
+        charge: Mapping[str, str] | None = None,
+        answer_style: Style = "plan",
+        phrasing: int = 0,
+        constrained: bool = False,
+        blind: bool = False,
+        stale: bool = False,
+        text_only: bool = False,
+        deterministic: bool = False,
+        batch: int = 64,
+        max_output_tokens: int | None = None,
+        dtype: str = "float32",
+        device: str = "auto",
+        threads: int | None = None,
+        attention: bool = False,
+        briefing: str = "",
+        cameras: Sequence[Mapping[str, Any]] | None = None,
+        frame_offsets_us: Sequence[int] | None = None,
+        most_tiles: int | None = None,
+        weight_hash: str = "",
+        description: str = "",
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: folder, or name of a model of the zoo.
+            name: in tables; empty = the model's own.
+            charge: ``architecture`` and ``precision`` that requests are priced as.
+            answer_style: ``plan``, ``reason_plan`` or ``full``.
+            phrasing: which of the fixed wordings asks.
+            constrained: allow only answers of the grammar.
+            blind: control that sees grey. stale: control that sees its first frames forever. text_only: control without
+                any picture.
+            deterministic: fixed batch shapes, so that an answer depends on its own request only.
+            batch: requests that go through the model together.
+            max_output_tokens: of an answer; None = the longest that the style can need.
+            dtype, device, threads: how torch computes; ``threads`` is set for the whole process.
+            attention: keep where the answers of the last batch looked, as ``looked``.
+            briefing: text before every question, for models that were not trained on the driving language.
+            cameras, frame_offsets_us, most_tiles: of a released model; a zoo model brings its own.
+            weight_hash: expected hash of the weights; empty = whatever they are.
+            description: for tables.
+
+        Raises:
+            UnknownNameError, ParameterError, ModelFolderError: if a name, a value or the folder is wrong.
+        """
+        if answer_style not in STYLES:
+            raise UnknownNameError("answer_style", answer_style, STYLES)
+        if not 0 <= phrasing < PHRASINGS or batch < 1:
+            raise ParameterError(f"phrasing must be 0 to {PHRASINGS - 1} and batch at least 1, got {phrasing}, {batch}")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        loaded = open_model(model, dtype, device)
+        if weight_hash and loaded.card.weight_hash and weight_hash != loaded.card.weight_hash:
+            raise ParameterError(
+                f"the weights of {model!r} are {loaded.card.weight_hash[:12]}, but this run was planned with "
+                f"{weight_hash[:12]}; start a new run folder"
+            )
+        self._model = LocalModel(
+            loaded, cameras=camera_specs(cameras), frame_offsets_us=frame_offsets_us, most_tiles=most_tiles,
+            briefing=briefing, text_only=text_only,
+        )  # fmt: skip
+        forms = self._model.grammar(answer_forms(answer_style))
+        self._grammar = forms if constrained else None
+        self._longest = forms.longest if max_output_tokens is None else max_output_tokens
+        self._style, self._phrasing, self._blind, self._stale = answer_style, phrasing, blind, stale
+        self._batch, self._fixed, self._look = batch, deterministic, attention
+        self._first: dict[int, Bytes] = {}
+        self.looked: Float | None = None  # attention of the last batch's answers to its picture tokens, [N, slots]
+        self.wants, self.charge = self._model.wants, Charge(**dict(charge or {}))
+        control = blind or stale or text_only
+        settings = {"answer_style": answer_style, "constrained": constrained, "dtype": dtype}
+        settings |= {key: True for key, on in (("blind", blind), ("stale", stale), ("text_only", text_only)) if on}
+        settings["parameters"] = loaded.card.parameters
+        self.card = AgentCard(
+            name or loaded.card.name, "control" if control else "model", description or _described(loaded.card.name),
+            settings, weight_hash or loaded.card.weight_hash,
+        )  # fmt: skip
+
+    def reset(self, slots: Long) -> None:
+        """Forget the first frames of ``slots``."""
+        for slot in slots.tolist():
+            self._first.pop(slot, None)
+
+    def plan(self, batch: ObservationBatch) -> PlanBatch:
+        """Ask the model about each observation and follow what it says."""
+        said = self.say(batch)
+        return heard(batch, said.texts, said.usage)
+
+    def say(self, batch: ObservationBatch) -> Said:
+        """Return the model's words to each observation."""
+        limits = np.full(len(batch), self._longest, np.int64)
+        if batch.max_output_tokens is not None:
+            limits = np.minimum(limits, np.maximum(batch.max_output_tokens, 1))
+        questions = driving_question(batch, self._style, self._phrasing)
+        said = self._model.answer(
+            questions, self._shown(batch), limits, self._grammar, self._batch, self._fixed, self._look
+        )
+        self.looked = said.looked
+        return said
+
+    def _shown(self, batch: ObservationBatch) -> Bytes | None:
+        """Return the frames as this driver sees them; the controls see less."""
+        frames = batch.frames
+        if frames is None or not self.wants.cameras:
+            return None
+        if self._stale:
+            for row, slot in enumerate(batch.slot.tolist()):
+                if slot not in self._first:
+                    self._first[slot] = frames[row].copy()
+            frames = np.stack([self._first[slot] for slot in batch.slot.tolist()])
+        return grey(frames) if self._blind else frames
+
+
+def _described(name: str) -> str:
+    return f"vision-language model {name}, drives from camera frames"
