@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, demo, evaluate, latency, listing, record, show
+from simdrive.cli import bench, demo, evaluate, latency, listing, record, show, study
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -39,6 +39,7 @@ app.command("ls")(listing.ls)
 app.command("show")(show.show)
 app.add_typer(bench.app, name="bench")
 app.add_typer(latency.app, name="latency")
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:
