@@ -47,7 +47,7 @@ def budget(words: list[str] = WORDS, json: bool = JSON) -> None:
     options = _options(words, {**BASE, **GRID, **FAMILY})
     from simdrive.eval.studies.budget import study_budget
     from simdrive.eval.studies.curve import Grid
-    from simdrive.report.study import budget_text, curve_records, family_records, scenario_records
+    from simdrive.report.study import budget_text, curve_records, family_records, margin_records, scenario_records
     from simdrive.report.study_picture import budget_picture
 
     grid = Grid(
@@ -59,7 +59,12 @@ def budget(words: list[str] = WORDS, json: bool = JSON) -> None:
     with progress() as shown:
         runs = _runs(options, shown)
         study = study_budget(runs, agents, grid, criterion, family)
-    tables = {"curve": curve_records(study), "scenarios": scenario_records(study), "family": family_records(study)}
+    tables = {
+        "curve": curve_records(study),
+        "scenarios": scenario_records(study),
+        "margins": margin_records(study),
+        "family": family_records(study),
+    }
     budget_picture(study, runs.out / "budget.png")
     _finish(runs.out, "budget", study, budget_text(study), tables, json)
 

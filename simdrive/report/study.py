@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from simdrive.eval.stats import Interval
@@ -81,7 +82,7 @@ def _curve_rows(result: AgentBudget) -> Iterator[list[str]]:
 
 def margin_text(value: float) -> str:
     """Return a margin in seconds as whole milliseconds."""
-    return NONE if math.isnan(value) else "inf" if math.isinf(value) else f"{1e3 * value:.0f}"
+    return NONE if math.isnan(value) else f"{1e3 * value:.0f}"
 
 
 def _margin_rows(margins: tuple[ScenarioMargin, ...], results: tuple[AgentBudget, ...]) -> Iterator[list[str]]:
@@ -115,9 +116,21 @@ def budget_text(study: BudgetStudy) -> str:
     parts.append(aligned(columns, list(_margin_rows(study.margins, study.agents)), left=("scenario",)))
     grids = (f"{r.agent} at {', '.join(f'{p.delay_ms:g}' for p in r.points)} ms" for r in study.agents)
     parts.append(f"{MARGINS}\nfailures: {'; '.join(grids)}.")
+    parts += [_margin_part(result) for result in study.agents]
     if study.family:
         parts += _family_parts(study)
     return "\n\n".join(parts)
+
+
+def _margin_part(result: AgentBudget) -> str:
+    """Return how often an agent fails at each delay among cases of similar margin."""
+    rows = []
+    for low, high in dict.fromkeys((rate.low_s, rate.high_s) for rate in result.by_margin):
+        rates = [rate for rate in result.by_margin if (rate.low_s, rate.high_s) == (low, high)]
+        shares = [percent(rate.failures / rate.total) if rate.total else NONE for rate in rates]
+        rows.append([f"{margin_text(low)} to {margin_text(high)}", str(rates[0].total), *shares])
+    delays = [f"{point.delay_ms:g} ms" for point in result.points]
+    return aligned([f"{result.agent}: margin ms", "cases", *(f"% at {delay}" for delay in delays)], rows)
 
 
 def _family_parts(study: BudgetStudy) -> list[str]:
@@ -136,15 +149,22 @@ def _family_parts(study: BudgetStudy) -> list[str]:
         f"per request: {first.tokens.prompt} text, {first.tokens.image} image. safe and unsafe: with the whole price "
         f"interval.\n{STAND_IN}"
     )
-    refused = sorted({placed.priced.refused for placed in study.family if placed.priced.refused})
-    return [aligned(headings, rows, left=left), "\n".join([note, *(f"refused: {reason}" for reason in refused)])]
+    refused = {
+        (each.priced.variant.chip, each.priced.variant.architecture, each.priced.variant.precision): each.priced.refused
+        for each in study.family
+        if each.priced.refused
+    }
+    return [
+        aligned(headings, rows, left=left),
+        "\n".join([note, *(f"refused: {reason}" for reason in refused.values())]),
+    ]
 
 
 def deploy_text(study: DeployStudy) -> str:
     """Return a deployment study as plain text."""
     mode = f", power mode {study.power_mode}" if study.power_mode else ""
     parts = [f"{study.suite}, {study.cases} cases; {study.chip} under {study.runtime}{mode}"]
-    headings = ("driven by", "charged as", "text", "image", "output", "request ms", "failures", "%",
+    headings = ("driven by", "charged as", "text", "image", "output tokens", "request ms", "failures", "%",
                 "points against zero", "verdict", "cases needed")  # fmt: skip
     rows = [
         [b.agent, "zero latency", "", "", "", "0", f"{b.failures}/{b.total}", interval_text(b.rate), "", "", ""]
@@ -153,7 +173,8 @@ def deploy_text(study: DeployStudy) -> str:
     rows += [_deploy_row(row) for row in study.rows]
     parts.append(aligned(headings, rows, left=("driven by", "charged as", "verdict")))
     parts.append(criterion_text(study.criterion))
-    notes = [f"refused: {row.charged}: {row.refused}" for row in study.rows if row.refused]
+    refused = {row.charged: row.refused for row in study.rows if row.refused}
+    notes = [f"refused: {reason}" for reason in refused.values()]
     if any(row.assumed is not None for row in study.rows):
         notes += ["Token counts are assumed, the same for every request.", STAND_IN]
     if any(row.decision and row.decision.verdict == "undecided" for row in study.rows):
@@ -226,6 +247,11 @@ def _priced(priced: PricedVariant) -> dict[str, Any]:
         "image_tokens": variant.tokens.image, "output_tokens": variant.tokens.output, "price_ms": priced.median_ms,
         "price_low_ms": priced.low_ms, "price_high_ms": priced.high_ms, "refused": priced.refused,
     }  # fmt: skip
+
+
+def margin_records(study: BudgetStudy) -> list[dict[str, Any]]:
+    """Return one record per agent, delay and range of margins."""
+    return [{"agent": result.agent, **asdict(rate)} for result in study.agents for rate in result.by_margin]
 
 
 def family_records(study: BudgetStudy) -> list[dict[str, Any]]:

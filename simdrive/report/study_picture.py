@@ -98,7 +98,7 @@ def _time_axis(axes: Any, study: BudgetStudy) -> None:
 def deploy_picture(study: DeployStudy, path: Path) -> None:
     """Draw, per agent and charge, the failure rate lost against zero latency with its interval and the margin."""
     rows = [row for row in study.rows if row.decision is not None and not math.isnan(row.decision.difference.estimate)]
-    figure = _figure(8.0, 1.5 + 0.3 * max(len(rows), 1))
+    figure = _figure(8.0, 1.8 + 0.3 * max(len(rows), 1))
     axes = figure.subplots()
     margin = 100.0 * study.criterion.margin
     axes.axvline(0.0, color="0.6", linewidth=0.8)
@@ -108,9 +108,9 @@ def deploy_picture(study: DeployStudy, path: Path) -> None:
         _draw_verdict(axes, place, row, seen)
     axes.set_yticks(range(len(rows)), [_row_label(row) for row in rows], fontsize=7)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"failures of avoidable cases, points above the same agent at zero latency ({study.suite})")
-    axes.set_title(f"{study.chip} under {study.runtime}", fontsize=10)
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    axes.set_xlabel("failures of avoidable cases, points above the same agent at zero latency")
+    axes.set_title(f"{study.suite}, {study.cases} cases: {study.chip} under {study.runtime}", fontsize=10)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4)
     _save(figure, path)
 
 

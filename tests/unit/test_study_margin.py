@@ -16,7 +16,7 @@ from simdrive.eval.episode_codec import EpisodeResult, encode
 from simdrive.eval.keys import episode_key
 from simdrive.eval.plan import PlannedEpisode, plan_frame
 from simdrive.eval.store import RunStore
-from simdrive.eval.studies.margin import case_margins, latency_margin_s, scenario_margins
+from simdrive.eval.studies.margin import case_margins, latency_margin_s, rates_by_margin, scenario_margins
 from simdrive.metrics.evaluate import evaluate, load_metrics
 from simdrive.sim.tracker import TrackerLimits
 
@@ -94,6 +94,18 @@ def test_scenario_quantiles_count_untouched_cases_as_infinite() -> None:
     assert a.quantiles_s == (0.1, 0.1, 0.2)
     assert (b.scored, b.oncoming) == (0, 1)
     assert all(math.isnan(value) for value in b.quantiles_s)
+
+
+def test_failures_by_margin() -> None:
+    margins = pd.DataFrame({"case_key": list("abcd"), "margin_s": [-0.1, 0.3, math.inf, math.nan]})
+    outcomes = {100.0: pd.Series({"a": 1.0, "b": 0.0, "c": 0.0, "d": 1.0}), 0.0: pd.Series({"a": 0.0, "c": 1.0})}
+    found = {(rate.low_s, rate.delay_ms): (rate.failures, rate.total) for rate in rates_by_margin(outcomes, margins)}
+    assert found[-math.inf, 0.0] == (0, 1)
+    assert found[-math.inf, 100.0] == (1, 1)
+    assert found[0.25, 100.0] == (0, 1)
+    assert found[0.25, 0.0] == (0, 0)
+    assert found[1.0, 0.0] == (1, 1)  # infinity is in the last range
+    assert sum(total for (_, delay), (_, total) in found.items() if delay == 100.0) == 3  # without the NaN
 
 
 def test_weaker_brakes_leave_less(tmp_path: Path) -> None:

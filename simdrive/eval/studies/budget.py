@@ -5,6 +5,7 @@ Beside it stand the analytic latency margin of every scenario, and where the mem
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,18 @@ import pandas as pd
 from simdrive.eval.grid import AgentConfig
 from simdrive.eval.reference import EXPERT
 from simdrive.eval.stats import Interval, wilson
-from simdrive.eval.studies.curve import Budget, CurvePoint, Grid, budget, curve
+from simdrive.eval.studies.curve import Budget, CurvePoint, Grid, Outcomes, budget, curve
 from simdrive.eval.studies.family import PricedVariant, Variant, place, price
-from simdrive.eval.studies.margin import HOLDING, ScenarioMargin, case_margins, scenario_margins
+from simdrive.eval.studies.margin import (
+    HOLDING,
+    MarginRate,
+    ScenarioMargin,
+    case_margins,
+    rates_by_margin,
+    scenario_margins,
+)
 from simdrive.eval.studies.paired import Criterion, Verdict
-from simdrive.eval.studies.runs import StudyRuns, delay_name
+from simdrive.eval.studies.runs import StudyBase, StudyRuns, delay_name
 from simdrive.streams import stream
 
 
@@ -40,6 +48,7 @@ class AgentBudget:
     points: tuple[CurvePoint, ...]
     budget: Budget
     by_scenario: tuple[ScenarioRate, ...]
+    by_margin: tuple[MarginRate, ...]
 
 
 @dataclass(frozen=True)
@@ -79,18 +88,19 @@ def study_budget(
     """
     priced = [price(variant) for variant in family]
     # The expert first: its episodes behind the references count as its own.
-    found = {
-        agent.name: _agent(runs, agent, grid, criterion) for agent in sorted(agents, key=lambda a: a.name != EXPERT)
+    driven = {
+        agent.name: explore(functools.partial(runs.failures_at, agent), grid, criterion)
+        for agent in sorted(agents, key=lambda each: each.name != EXPERT)
     }
-    holding = runs.store(AgentConfig.named(HOLDING), runs.base.delay(0.0), delay_name(0.0))
-    results = tuple(found[agent.name] for agent in agents)
+    margins = case_margins(runs.store(AgentConfig.named(HOLDING), runs.base.delay(0.0), delay_name(0.0)))
+    results = tuple(_result(runs.base, agent.name, driven[agent.name], margins, criterion) for agent in agents)
     return BudgetStudy(
         suite=f"{runs.base.suite} v{runs.base.suite_version}",
         cases=len(runs.base.cases),
         criterion=criterion,
         setting=", ".join(runs.base.delay(0.0).label.split(", ")[1:]),
         agents=results,
-        margins=scenario_margins(case_margins(holding)),
+        margins=scenario_margins(margins),
         family=tuple(
             Placed(result.agent, each, None if each.refused else place(each, result.budget))
             for result in results
@@ -109,14 +119,16 @@ def explore(
     return dict(sorted(outcomes.items()))
 
 
-def _agent(runs: StudyRuns, agent: AgentConfig, grid: Grid, criterion: Criterion) -> AgentBudget:
-    scenario_of = {case.key: case.scenario for case in runs.base.cases}
-    outcomes = explore(lambda delay: runs.failures_at(agent, delay), grid, criterion)
-    rng = stream(f"{runs.base.suite}/{agent.name}", "study.bootstrap")
+def _result(
+    base: StudyBase, agent: str, outcomes: Outcomes, margins: pd.DataFrame, criterion: Criterion
+) -> AgentBudget:
+    scenario_of = {case.key: case.scenario for case in base.cases}
+    rng = stream(f"{base.suite}/{agent}", "study.bootstrap")
     return AgentBudget(
-        agent=agent.name,
+        agent=agent,
         points=curve(outcomes, criterion),
         budget=budget(outcomes, criterion, scenario_of, rng),
+        by_margin=rates_by_margin(outcomes, margins),
         by_scenario=tuple(
             rate for delay, failed in outcomes.items() for rate in _by_scenario(failed, delay, scenario_of)
         ),

@@ -6,6 +6,7 @@ case decides it. The time from the hazard's first sight to the contact is the ti
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,14 @@ import numpy as np
 import pandas as pd
 
 from simdrive.eval.store import RunStore
+from simdrive.eval.studies.curve import Outcomes
 from simdrive.sim.tracker import TrackerLimits
 from simdrive.types import Float
 
 HOLDING = "constant_speed"
 _ONCOMING_MPS = -1.0  # slower than this along the ego's heading, a contact partner comes towards the ego
 _QUANTILES = (0.05, 0.25, 0.5)
+_BINS_S = (-math.inf, 0.0, 0.25, 0.5, 1.0, math.inf)  # the last one holds what nothing threatens, too
 
 
 def latency_margin_s(available_s: float, closing_mps: float, braking_mps2: float, ramp_s: float) -> float:
@@ -49,7 +52,8 @@ class ScenarioMargin:
         scored: of these, how many have a margin.
         untouched: nothing is hit even if the ego holds lane and speed: any latency will do.
         oncoming: the ego meets somebody who comes towards it, where braking alone settles nothing.
-        quantiles_s: 5 %, 25 % and 50 % of the margins, untouched cases counted as infinite; NaN without a case.
+        quantiles_s: 5 %, 25 % and 50 % of the margins, untouched cases counted as infinite; NaN where fewer than half
+            of the cases are scored.
     """
 
     scenario: str
@@ -124,9 +128,37 @@ def scenario_margins(margins: pd.DataFrame) -> tuple[ScenarioMargin, ...]:
                 scored=len(scored),
                 untouched=int(np.isinf(scored).sum()),
                 oncoming=int(part["oncoming"].sum()),
-                quantiles_s=_quantiles(scored),
+                quantiles_s=_quantiles(scored if 2 * len(scored) >= len(part) else scored[:0]),
             )
         )
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class MarginRate:
+    """Failures of one agent at one delay among the cases whose margin lies from ``low_s`` to below ``high_s``."""
+
+    low_s: float
+    high_s: float
+    delay_ms: float
+    failures: int
+    total: int
+
+
+def rates_by_margin(outcomes: Outcomes, margins: pd.DataFrame) -> tuple[MarginRate, ...]:
+    """Return failures by margin and delay: where the curve comes from, and whether the margins explain it.
+
+    Args:
+        outcomes: scored failures by case, per delay in ms.
+        margins: of ``case_margins``; cases without a margin are left out.
+    """
+    margin_s = margins.set_index("case_key")["margin_s"].dropna()
+    found = []
+    for low, high in itertools.pairwise(_BINS_S):
+        cases = margin_s.index[(margin_s >= low) & ((margin_s < high) | (high == math.inf))]
+        for delay, failed in sorted(outcomes.items()):
+            chosen = failed[failed.index.intersection(cases)]
+            found.append(MarginRate(low, high, delay, int((chosen > 0.0).sum()), len(chosen)))
     return tuple(found)
 
 
