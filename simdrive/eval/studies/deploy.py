@@ -175,8 +175,7 @@ def _judge(
 ) -> DeployRow:
     if setting is None:
         return row
-    name = f"{row.charged}_{digest([setting.source, setting.mode], 8)}"
-    store = runs.store(agent, setting, name)
+    store = runs.store(agent, setting, _run_name(row, setting))
     failed = outcomes(store.episodes())
     count, total = int((failed > 0.0).sum()), len(failed)
     return replace(
@@ -187,6 +186,12 @@ def _judge(
         rate=wilson(count, total),
         decision=decide(zero, failed, criterion),
     )
+
+
+def _run_name(row: DeployRow, setting: LatencyConfig) -> str:
+    """Return a folder name that says what was charged; the digest tells apart all else (chip, runtime, tokens)."""
+    tokens = "" if row.assumed is None else f"_{row.assumed.variant.tokens.output}tokens"
+    return f"{row.charged}{tokens}_{digest(setting.source, 8)}"
 
 
 def measured(store: RunStore) -> Measured:
