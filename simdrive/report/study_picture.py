@@ -80,8 +80,8 @@ def _draw_family(axes: Any, rows: list[Placed], result: AgentBudget) -> None:
     names = [each.priced.variant.label + (f" ({each.priced.variant.chip})" if len(chips) > 1 else "") for each in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=7)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    if len(chips) == 1:
-        axes.set_title(f"priced on {chips.pop()}, 80 % intervals; zones of {result.agent}", fontsize=8, loc="left")
+    where = f" on {chips.pop()}" if len(chips) == 1 else ""
+    axes.set_title(f"priced{where}, 80 % intervals; zones of {result.agent}", fontsize=8, loc="left")
 
 
 def _time_axis(axes: Any, study: BudgetStudy) -> None:
