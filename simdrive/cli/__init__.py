@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, data, demo, evaluate, latency, listing, record, serve, show, train
+from simdrive.cli import bench, data, demo, evaluate, latency, listing, record, serve, show, study, train
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -42,6 +42,7 @@ app.command("show")(show.show)
 app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")
 app.add_typer(latency.app, name="latency")
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:
