@@ -12,7 +12,7 @@ from simdrive.errors import SimdriveError
 from simdrive.latency.chip import ChipCard
 from simdrive.latency.layers import Attention
 from simdrive.latency.measurements import Measurement
-from simdrive.latency.names import find_entry, load_card
+from simdrive.latency.names import find_entry, load_card, plain
 from simdrive.latency.pricing import Pricer, price_cards, token_load
 from simdrive.latency.roofline import Machine, Work
 from simdrive.latency.runtime import RuntimeCard
@@ -75,6 +75,17 @@ def precision_of(row: Measurement, runtime: RuntimeCard) -> str | None:
     return name if name in runtime.formats else None
 
 
+def mode_of(row: Measurement, chip: ChipCard, runtime: str) -> str | None:
+    """Return the power mode that a row was measured in; None = the published figures of the chip apply.
+
+    Where the row does not say, the mode that the card names for measurements under that runtime. A mode whose compute
+    nobody has published says nothing that could be used.
+    """
+    wanted = {plain(row.power), plain(f"{row.power}w")} if row.power else {plain(chip.measured_in.get(runtime, ""))}
+    found = next((name for name in chip.power_modes if plain(name) in wanted), None)
+    return None if found is None or chip.power_mode(found).compute_share is None else found
+
+
 @functools.cache
 def _card(group: str, entry: str) -> Any:
     return load_card(group, entry)
@@ -92,7 +103,7 @@ def _pricer(row: Measurement) -> Pricer | str:
     if precision is None:
         bits = f"weights {row.weight_bits}, activations {row.act_bits}"
         return f"the format ({bits}) is not said or {runtime.name} has no such format"
-    return price_cards(chip, runtime, architecture, precision, calibration={})
+    return price_cards(chip, runtime, architecture, precision, mode_of(row, chip, runtime.name), calibration={})
 
 
 def _hybrid(pricer: Pricer) -> bool:

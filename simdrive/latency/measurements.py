@@ -28,6 +28,7 @@ class Measurement:
 
     Attributes:
         row: number in the file, the header being row 1.
+        power: watts or the name of a power mode; empty where not said.
         ttft_ms: time to the first token; what it includes is said by ``note``.
         context: tokens in the cache during decode, where the row names them.
         outputs: tokens generated, where the row names them.
@@ -49,6 +50,7 @@ class Measurement:
     vit_ms: float | None
     keys: Mapping[str, str]
     note: str
+    power: str = ""
 
     @property
     def mode(self) -> str:
@@ -95,7 +97,8 @@ def _measurement(row: int, given: Mapping[str, str], problems: list[str]) -> Mea
     vit = _number(keys.get("vit_ms", ""), row, "note (vit_ms)", problems)
     return Measurement(
         row=row, chip=given["chip"], model=given["model"], runtime=given["runtime"], context=context,
-        outputs=_outputs(note), vit_ms=vit, keys=keys, note=note, **numbers,
+        outputs=_outputs(note), vit_ms=vit, keys=keys, note=note,
+        power=(given.get("power_w") or "").strip(), **numbers,
     )  # fmt: skip
 
 

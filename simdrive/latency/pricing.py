@@ -16,6 +16,7 @@ from simdrive.errors import ParameterError
 from simdrive.latency.architecture import ArchitectureCard
 from simdrive.latency.chip import ChipCard
 from simdrive.latency.language_cost import decode_operators, mean_context, prefill_operators
+from simdrive.latency.launches import launches
 from simdrive.latency.names import load_card
 from simdrive.latency.operators import Amount, Memory, Operator, total_bytes, total_flops
 from simdrive.latency.parameters import Calibration, RuntimeParameters, parameters_of
@@ -135,11 +136,11 @@ class Pricer:
 
     def prefill_work(self, prompt_tokens: Amount) -> Work:
         """Return the work from the prompt (pictures included) to the first output token."""
-        return self.work(prefill_operators(self.architecture, prompt_tokens), self.architecture.language.layers)
+        return self.work(prefill_operators(self.architecture, prompt_tokens), launches(self.architecture.language))
 
     def decode_work(self, context_tokens: Amount) -> Work:
         """Return the work of one decode step."""
-        return self.work(decode_operators(self.architecture, context_tokens), self.architecture.language.layers)
+        return self.work(decode_operators(self.architecture, context_tokens), launches(self.architecture.language))
 
     def vision_work(self, load: PictureLoad) -> Work:
         """Return the work of the tower; copies between modules are paid at the chip's bandwidth."""
