@@ -111,10 +111,12 @@ def calibrate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) ->
 def validate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) -> None:
     """Errors of the predictions on measurements, clustered by (chip, model, format); per stage, runtime, chip.
 
+    Three simpler formulas for decode (S0 parameters x bits, S1 bytes moved, S2 with overhead per layer) stand beside.
     With the shipped rows the plain errors are those of the fit; errors on left-out chips and models, from fits on
     the remaining rows of the given file, stand beside them. Options: parameters=fitted.json (default: the shipped ones)
     """
     options = parse_words(words, ("parameters",))
+    from simdrive.latency.baselines import decode_baselines
     from simdrive.latency.comparison import targets_of
     from simdrive.latency.measurements import read_measurements
     from simdrive.latency.parameters import read_parameters
@@ -123,14 +125,23 @@ def validate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) -> 
     calibration = read_parameters(Path(str(options["parameters"]))) if "parameters" in options else None
     targets, skipped = targets_of(read_measurements(rows))
     items = compare(targets, calibration)
-    errors = {f"leave_one_{by}_out": report(left_out(targets, by)) for by in ("chip", "model")}
-    plain = {**report(items), **errors, "worst": worst_rows(items), "skipped": skipped_rows(skipped)}
+    left = {by: left_out(targets, by) for by in ("chip", "model")}
+    errors = {f"leave_one_{by}_out": report(value) for by, value in left.items()}
+    baselines = decode_baselines(targets, left["chip"])
+    plain = {
+        **report(items),
+        **errors,
+        "baselines": baselines,
+        "worst": worst_rows(items),
+        "skipped": skipped_rows(skipped),
+    }
     if json:
         print_json(plain)
         return
     _show_errors("predictions", plain)
     for name, value in errors.items():
         _show_errors(name.replace("_", " "), value)
+    _show_baselines(baselines)
     stdout().print(f"not compared: {len(skipped)} stages of rows (--json names them)", markup=False)
 
 
@@ -249,14 +260,13 @@ def _show_parameters(runtime: str, stage: str, fitted: Mapping[str, Any]) -> Non
     if not fitted["rows"]:
         stdout().print(f"{runtime} {stage}: no measurements, general knowledge with a wide interval", markup=False)
         return
-    figures = {key: fitted[key] for key in ("bandwidth_share", "layer_us", "call_us")}
-    figures |= {
-        f"{kind}.{name}": fitted[kind][name] for name in fitted["kernels"] for kind in ("compute_share", "overlap")
-    }
+
+    def value_of(name: str) -> float:
+        field, _, key = name.partition(".")
+        return float(fitted[field][key] if key else fitted[field])
+
     text = ", ".join(
-        f"{name} {value:.3g} [{fitted['intervals'][name][0]:.3g}, {fitted['intervals'][name][1]:.3g}]"
-        for name, value in figures.items()
-        if name in fitted["intervals"]
+        f"{name} {value_of(name):.3g} [{low:.3g}, {high:.3g}]" for name, (low, high) in fitted["intervals"].items()
     )
     few = " (few: mostly general knowledge)" if fitted["rows"] < 5 else ""
     stdout().print(f"{runtime} {stage}, {fitted['rows']} rows{few}: {text}", markup=False)
@@ -275,4 +285,18 @@ def _show_errors(title: str, errors: Mapping[str, Any]) -> None:
             if value["n"]:
                 shares = (f"{100 * value[key]:.1f} %" for key in ("median_error", "p90_error", "coverage_80"))
                 shown.add_row(group, stage, str(value["n"]), str(value["rows"]), *shares)
+    stdout().print(shown)
+
+
+def _show_baselines(baselines: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    shown = Table(title="decode against simpler formulas, leave one chip out: median / p90", title_justify="left")
+    names = list(baselines["all"])
+    for name in ("group", "clusters", *names):
+        shown.add_column(name, justify="left" if name == "group" else "right")
+    for group, errors in (("all", baselines["all"]), *baselines["by_runtime"].items()):
+        if errors["model"]["n"]:
+            shares = (f"{100 * errors[n]['median_error']:.1f} / {100 * errors[n]['p90_error']:.1f} %" for n in names)
+            shown.add_row(group, str(errors["model"]["n"]), *shares)
     stdout().print(shown)

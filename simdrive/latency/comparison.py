@@ -31,6 +31,7 @@ class Target:
         work, machine: what the stage has to do, and with what.
         steps: decode steps of an end-to-end rate; 0 = ``seconds`` is the stage alone.
         prefill_work: prefill of an end-to-end rate.
+        nominal_bytes: parameters times the bits of the format's name: what a naive estimate would move.
         model: width and depth of the language layers: models that share them are one cluster.
         hybrid: recurrent layers, which are kept out of the fit.
     """
@@ -47,6 +48,7 @@ class Target:
     hybrid: bool
     steps: float = 0.0
     prefill_work: Work | None = None
+    nominal_bytes: float = 0.0
 
     @property
     def cluster(self) -> tuple[str, str, str]:
@@ -165,7 +167,8 @@ def _prefill(row: Measurement, pricer: Pricer) -> tuple[float, Work] | str:
 def _targets(row: Measurement, pricer: Pricer) -> list[Target | Skipped]:
     card, language = pricer.architecture, pricer.architecture.language
     cluster = {"chip": pricer.chip.name, "runtime": pricer.runtime.name, "precision": pricer.precision,
-               "model": f"{language.layers}x{language.width}", "hybrid": _hybrid(pricer), "row": row.row}  # fmt: skip
+               "model": f"{language.layers}x{language.width}", "hybrid": _hybrid(pricer), "row": row.row,
+               "nominal_bytes": language.parameters() * (row.weight_bits or 16.0) / 8.0}  # fmt: skip
     found: list[Target | Skipped] = []
 
     def add(stage: str, given: tuple[object, ...] | str, machine: str) -> None:

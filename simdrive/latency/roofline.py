@@ -203,4 +203,4 @@ class WorkStack:
         moving = self.bytes / (np.minimum(1.0, parameters.bandwidth_share * own) * self.bandwidth)
         factor = np.array([parameters.layer_factor.get(name, 1.0) for name in self.kernels])[self.kernel]
         overhead = (self.layers * factor * parameters.layer_us + parameters.call_us) * 1e-6
-        return joint_seconds(computing, moving, power) + overhead
+        return np.asarray(joint_seconds(computing, moving, power) + overhead, float)

@@ -1,0 +1,1 @@
+"""Vision-language models as real transformers classes: build, load, generate, count. torch lives here."""
