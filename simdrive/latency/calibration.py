@@ -27,6 +27,7 @@ from simdrive.latency.parameters import (
     prior,
 )
 from simdrive.latency.roofline import Z80, StageParameters, WorkStack, stage_seconds
+from simdrive.latency.speculation import fitted_kappas
 from simdrive.types import Float, Long
 
 RESIDUAL_SCALE = 0.1  # errors of the logarithm that are still taken as ordinary
@@ -211,7 +212,9 @@ def fit_runtime(runtime: str, targets: Sequence[Target]) -> RuntimeParameters:
     for name in MODEL_STAGES:  # prefill before decode: end-to-end rates need it
         before = stages.get("prefill")
         stages[name] = with_spread(fit_stage(of[name], name, before), of[name], name, before)
-    return RuntimeParameters(runtime, **stages)
+    drafted = [t for t in targets if t.runtime == runtime and t.stage == "speculation" and not t.hybrid]
+    kappas = [(t.precision, predicted_seconds(t, stages["decode"], stages["prefill"]) / t.seconds) for t in drafted]
+    return RuntimeParameters(runtime, **stages, kappa=fitted_kappas(kappas))
 
 
 def fit_runtimes(targets: Sequence[Target]) -> dict[str, RuntimeParameters]:

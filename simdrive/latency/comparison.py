@@ -13,11 +13,13 @@ from simdrive.latency.chip import ChipCard
 from simdrive.latency.layers import Attention
 from simdrive.latency.measurements import Measurement
 from simdrive.latency.names import find_entry, load_card, plain
-from simdrive.latency.pricing import Pricer, price_cards, token_load
+from simdrive.latency.pricing import Pricer, price_cards
 from simdrive.latency.roofline import Machine, Work
 from simdrive.latency.runtime import RuntimeCard
+from simdrive.latency.token_load import token_load
 
 SHORT_PROMPT = 64.0  # where a row says that the prompt was short, or nothing
+SPECULATIVE = ("EAGLE3", "MTP", "DFlash")
 GENERATED = 128.0  # tokens generated where a row does not say
 
 
@@ -26,7 +28,7 @@ class Target:
     """One stage time that a row gives.
 
     Attributes:
-        stage: vision, prefill or decode.
+        stage: vision, prefill, decode, or speculation (the time of one pass over the proposals of a draft).
         seconds: measured; for decode per token, for an end-to-end rate of the whole request.
         work, machine: what the stage has to do, and with what.
         steps: decode steps of an end-to-end rate; 0 = ``seconds`` is the stage alone.
@@ -137,12 +139,22 @@ def _decode(row: Measurement, pricer: Pricer) -> tuple[float, Work, float, Work 
         return context
     if row.mode == "vanilla":
         return 1.0 / row.decode_tok_s, pricer.decode_work(context), 0.0, None
+    if row.mode in SPECULATIVE:
+        return "speculative decoding without the accept length" if row.accept_length is None else ""
     if not row.mode.startswith("e2e"):
         return f"mode {row.mode or 'not said'}: only plain decoding is priced"
     if row.outputs is None:
         return "an end-to-end rate without the number of output tokens"
     work = pricer.prefill_work(row.prompt_tokens or SHORT_PROMPT)
     return row.outputs / row.decode_tok_s, pricer.decode_work(context), row.outputs - 1.0, work
+
+
+def _speculation(row: Measurement, pricer: Pricer) -> tuple[float, Work] | str:
+    """Return the time of one pass and the work of a plain step."""
+    if row.mode not in SPECULATIVE or row.decode_tok_s is None or row.accept_length is None:
+        return ""
+    context = _context(row, pricer)
+    return context if isinstance(context, str) else (row.accept_length / row.decode_tok_s, pricer.decode_work(context))
 
 
 def _prefill(row: Measurement, pricer: Pricer) -> tuple[float, Work] | str:
@@ -189,6 +201,7 @@ def _targets(row: Measurement, pricer: Pricer) -> list[Target | Skipped]:
     # An end-to-end rate contains prefill, which needs the peak; its machine is the one of prefill.
     whole = not isinstance(decode, str) and decode[3] is not None
     add("decode", decode, "machine" if whole else "decode_machine")
+    add("speculation", _speculation(row, pricer), "decode_machine")
     add("prefill", _prefill(row, pricer), "machine")
     if row.vit_ms is not None and row.image_tokens and card.tiling is not None and row.mode == "vanilla":
         load = token_load(card, int(row.image_tokens))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -43,12 +43,18 @@ def prior(stage: str) -> StageParameters:
 
 @dataclass(frozen=True)
 class RuntimeParameters:
-    """All stages of one runtime."""
+    """All stages of one runtime.
+
+    Attributes:
+        kappa: what is left of the ideal speed-up of speculative decoding, per format; a format that is not there has
+            never been measured.
+    """
 
     runtime: str
     vision: StageParameters
     prefill: StageParameters
     decode: StageParameters
+    kappa: Mapping[str, float] = field(default_factory=dict)
 
     def stage(self, name: str) -> StageParameters:
         """Return the parameters of ``vision``, ``prefill`` or ``decode``."""
@@ -58,7 +64,7 @@ class RuntimeParameters:
 
 def prior_of(runtime: str) -> RuntimeParameters:
     """Return the parameters of a runtime that nobody has measured."""
-    return RuntimeParameters(runtime, *(prior(stage) for stage in MODEL_STAGES))
+    return RuntimeParameters(runtime, prior("vision"), prior("prefill"), prior("decode"))
 
 
 Calibration = Mapping[str, RuntimeParameters]
@@ -91,7 +97,7 @@ def read_parameters(path: Path) -> dict[str, RuntimeParameters]:
     found = {}
     for name, stages in given.items():
         built = {stage: _stage(stages[stage], f"{name}.{stage}") for stage in MODEL_STAGES}
-        found[name] = RuntimeParameters(name, **built)
+        found[name] = RuntimeParameters(name, **built, kappa=dict(stages.get("kappa", {})))
     return found
 
 

@@ -39,11 +39,11 @@ MISSING: dict[Any, Callable[..., int]] = {
 }
 
 
-class _Seen(TorchDispatchMode):
+class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Collects the operators that run."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.packets: set[Any] = set()
 
     def __torch_dispatch__(
