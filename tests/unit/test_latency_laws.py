@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from simdrive.errors import ParameterError
 from simdrive.latency.charging import charged_pricer
-from simdrive.latency.measurements import COLUMNS, read_measurements
+from simdrive.latency.measurements import COLUMNS, Measurement, read_measurements
 from simdrive.latency.pricing import Pricer
 from simdrive.types import Charge
 
@@ -91,7 +91,8 @@ def test_any_table_is_read_or_refused_with_its_rows(tmp_path: Path, rows: list[l
     csv.writer(out).writerows([COLUMNS, *rows])
     path = tmp_path / "rows.csv"
     path.write_text(out.getvalue(), encoding="utf-8", newline="")
-    problem, found = "", ()
+    problem = ""
+    found: tuple[Measurement, ...] = ()
     try:
         found = read_measurements(path)
     except ParameterError as error:

@@ -67,7 +67,8 @@ def internvl() -> Case:
     projector = {"input_width": 256, "hidden_width": 128, "output_width": 128}
     tiling = {"tiles": {"tile": SIDE, "most": 1}}
     card = architecture_card("tiny_internvl", {**LANGUAGE, "blocks": blocks()}, vision, projector, tiling)
-    return Case(InternVLForConditionalGeneration(config).eval(), inputs, card)
+    module: Any = InternVLForConditionalGeneration(config)
+    return Case(module.eval(), inputs, card)
 
 
 def qwen() -> Case:
@@ -91,7 +92,8 @@ def qwen() -> Case:
               "norm_vectors": 1, "patch_bias": False, "window_patches": 16, "full_layers": 1}  # fmt: skip
     projector = {"input_width": 256, "hidden_width": 256, "output_width": 128}
     card = architecture_card("tiny_qwen", {**LANGUAGE, "blocks": blocks()}, vision, projector, {"grid": {"patch": 14}})
-    return Case(Qwen2_5_VLForConditionalGeneration(config).eval(), inputs, card)
+    module: Any = Qwen2_5_VLForConditionalGeneration(config)
+    return Case(module.eval(), inputs, card)
 
 
 CASES = {"internvl": internvl, "qwen2_5_vl": qwen}
