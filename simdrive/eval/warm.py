@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from simdrive.build import build, config_names
+from simdrive.build import build, config_names, load_config
 from simdrive.eval.episode import EpisodeInput
 from simdrive.eval.rollout import rollout
 from simdrive.jit import warm_mark
@@ -33,8 +33,10 @@ def warm() -> None:
         EpisodeInput(case, replace(spec, time_limit_s=_SHORT_S)) for case, spec in zip(cases, specs, strict=True)
     ]
     for name in config_names("agent"):
+        if "model" in load_config("agent", name):  # no kernels of its own, and maybe a folder that only the user has
+            continue
         agent = build("agent", name)
-        if agent.card.kind == "model" or agent.wants.world == "clairvoyant":  # the latter drives the search's kernels
+        if agent.wants.world == "clairvoyant":  # the latter drives the search's kernels
             continue
         log = rollout(episodes, agent, latency)[0]
         if any(log.requests.text):  # rule drivers say nothing; the text of an exception would stand here
