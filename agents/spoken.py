@@ -21,11 +21,7 @@ class Spoken:
 
     def __init__(self, driver: str | Agent | Mapping[str, Any] = "expert", name: str = "expert_spoken") -> None:
         """Build the driver behind a name of ``configs/agent`` or a nested configuration."""
-        if isinstance(driver, str):
-            driver = build("agent", driver)
-        elif isinstance(driver, Mapping):
-            driver = instantiate(driver)
-        self._driver: Agent = driver
+        self._driver = _built(driver)
         inner = self._driver.card
         self.card = AgentCard(name, "reference", f"{inner.name}, heard through the driving language", inner.parameters)
         self.wants, self.charge = self._driver.wants, Charge()
@@ -38,3 +34,13 @@ class Spoken:
         """Return the plans behind what the other driver's plans sound like."""
         targets, _ = targets_from(texts_of(targets_of(self._driver.plan(batch).plan, batch)))
         return answer(plans_of(targets, batch))
+
+
+def _built(driver: str | Agent | Mapping[str, Any]) -> Agent:
+    if isinstance(driver, str):
+        named: Agent = build("agent", driver)
+        return named
+    if isinstance(driver, Mapping):
+        nested: Agent = instantiate(driver)
+        return nested
+    return driver

@@ -139,7 +139,7 @@ class ObservationBatch:
     world: WorldView | None = None
     max_output_tokens: Long | None = None  # [N]
     age_us: Long | None = None  # [N] age of the plan in use, -1 = none yet
-    pending: Float | None = None  # [N, K, P, 5] plans not yet published, for modes that expose them
+    pending: Float | None = None  # [N, K, P, 5] plans that drive the car until this answer does; t from this t_obs
     same_left_m: Float | None = None  # [N, R] the part of lane_left_m on lanes that lead the ego's way
     same_right_m: Float | None = None  # [N, R] likewise to the right
 
@@ -237,6 +237,12 @@ class RequestLog:
     plan: Float  # [K, P, 5] in the world frame, NaN where none
     text: tuple[str, ...]
     dropped_frames: int  # frames that arrived while the agent was busy and were never used
+    t_publish_us: Long  # >= t_finish; later under logical execution time or a frozen prefix
+    deadline_us: Long  # absolute; -1 = none
+    missed: Bool  # no plan was published by the deadline
+    max_output_tokens: Long  # what the agent was told; -1 = nothing
+    branch: tuple[str, ...]  # what a missed deadline led to: used_late, discarded, fallback, mrm, ...
+    state: tuple[str, ...]  # conditions that the request ran under: clock state, burst, cold start
 
 
 # --- episode log -----------------------------------------------------------------------------------------------

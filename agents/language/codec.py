@@ -1,4 +1,4 @@
-"""Driving answers as text, and back: ``speed -0.5 -1 -2 side 0 0.25``. Strict: whatever is not the form is unparsable."""
+"""Driving answers as text, and back: ``speed -0.5 -1 -2 side 0m 0.25m``. Strict: whatever is not the form is unparsable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simdrive.types import Bool, Float
 
 MOST_CHANGE_MPS, MOST_SIDE_M = 40.0, 12.0  # beyond that an answer is no driving
 _NUMBER = r"([+-]?\d{1,2}(?:\.\d{1,3})?)"
-_ANSWER = re.compile(rf"(?:^|\s)speed {_NUMBER} {_NUMBER} {_NUMBER} side {_NUMBER} {_NUMBER}\s*$")
+_ANSWER = re.compile(rf"(?:^|\s)speed {_NUMBER} {_NUMBER} {_NUMBER} side {_NUMBER}m {_NUMBER}m\s*$")
 
 
 def said(value: float) -> str:
@@ -20,10 +20,15 @@ def said(value: float) -> str:
     return f"{value + 0.0:g}"
 
 
+def said_side(value: float) -> str:
+    """Return an offset as answers write it: metres to the right of the route."""
+    return f"{said(value)}m"
+
+
 def texts_of(targets: Targets) -> list[str]:
     """Return the driving answers of N requests as text."""
     return [
-        f"speed {' '.join(map(said, change))} side {' '.join(map(said, side))}"
+        f"speed {' '.join(map(said, change))} side {' '.join(map(said_side, side))}"
         for change, side in zip(targets.change_mps.tolist(), targets.side_m.tolist(), strict=True)
     ]
 
@@ -46,5 +51,5 @@ def targets_from(texts: Sequence[str]) -> tuple[Targets, Bool]:
 
 def vocabulary() -> tuple[tuple[str, ...], ...]:
     """Return the words that a model's driving answer may have at each place."""
-    changes, sides = tuple(map(said, CHANGES_MPS.tolist())), tuple(map(said, SIDES_M.tolist()))
+    changes, sides = tuple(map(said, CHANGES_MPS.tolist())), tuple(map(said_side, SIDES_M.tolist()))
     return (("speed",), changes, changes, changes, ("side",), sides, sides)

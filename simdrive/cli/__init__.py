@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, demo, evaluate, latency, listing, record, serve, show
+from simdrive.cli import bench, data, demo, evaluate, latency, listing, record, serve, show, study, train
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -35,11 +35,14 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("eval")(evaluate.evaluate)
 app.command("record")(record.record)
+app.command("data")(data.data)
+app.command("train")(train.train)
 app.command("ls")(listing.ls)
 app.command("show")(show.show)
 app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")
 app.add_typer(latency.app, name="latency")
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:

@@ -24,10 +24,10 @@ def evaluate(
 ) -> None:
     """Drive a suite with several agents under a grid of latency settings and summarise it.
 
-    Options (key=value, defaults in configs/eval.yaml): suite, agents, latency (constant, lognormal, trace,
-    chip) with its fields, mode, waiting, aeb_monitor, out, workers, batch, scenarios, cases, seed, record, metrics. A
-    list where one value is expected is an axis of the grid: 'latency.delay_ms=[0,200,400]'. The same command continues
-    an interrupted run.
+    Options (key=value, defaults in configs/eval.yaml): suite, agents, latency (constant, lognormal, trace, chip) with its
+    fields, mode, waiting, deadline, aeb_monitor, out, workers, batch, scenarios, cases, seed, record, metrics. A list where
+    one value is expected is an axis of the grid: 'latency.delay_ms=[0,200,400]'. The same command continues an interrupted
+    run.
     """
     config = compose_config("eval", words or [])
     if cfg:
@@ -60,6 +60,7 @@ def evaluate(
 
 def build_request(config: dict[str, Any], latency_name: str) -> Any:
     """Turn the composed configuration into a run request; every name is checked here."""
+    from simdrive.eval.blocks import build_latency
     from simdrive.eval.grid import agent_configs, latency_configs
     from simdrive.eval.runner import RunRequest
     from simdrive.metrics.evaluate import load_metrics
@@ -72,16 +73,24 @@ def build_request(config: dict[str, Any], latency_name: str) -> Any:
     for field in ("workers", "batch"):
         if not isinstance(config[field], int) or config[field] < 1:
             raise ParameterError(f"{field} must be a whole number of at least 1, got {config[field]!r}")
-    return RunRequest(
+    request = RunRequest(
         suite=suite.name,
         suite_version=suite.version,
         cases=suite_cases(suite),
         agents=agent_configs(names),
         latencies=latency_configs(
-            latency_name, config["latency"], config["mode"], config["waiting"], config["aeb_monitor"]
+            latency_name,
+            config["latency"],
+            config["mode"],
+            config["waiting"],
+            config["aeb_monitor"],
+            config["deadline"],
         ),
         metrics=metrics,
     )
+    for latency in request.latencies:
+        build_latency(latency)  # refuses wrong settings
+    return request
 
 
 def narrowed(suite: Any, scenarios: Any, cases: Any, seed: Any = None) -> Any:

@@ -10,10 +10,17 @@ from typing import Any
 import typer
 
 from simdrive.cli.console import guarded, print_json, stdout
+from simdrive.cli.latency_measure import measure
+from simdrive.cli.latency_schedule import schedule
 from simdrive.cli.words import parse_words
 from simdrive.errors import ParameterError, SimdriveError, UnknownNameError
 
-app = typer.Typer(help="What a model costs on a chip: predict, tabulate, calibrate, validate.", no_args_is_help=True)
+app = typer.Typer(
+    help="What a model costs on a chip: predict, tabulate, calibrate, validate; measure on this host, share a chip.",
+    no_args_is_help=True,
+)
+app.command("measure")(measure)
+app.command("schedule")(schedule)
 
 JSON = typer.Option(False, "--json", help="print one JSON object as the last line")
 WORDS = typer.Argument(None, help="key=value options; names are those of configs/ or published aliases")

@@ -25,8 +25,8 @@ def record(
     """Drive one case and write its video, or re-render a stored episode (run=FOLDER key=KEY).
 
     Options (key=value, defaults in configs/record.yaml): scenario, seed, hazard, params.NAME=VALUE, agent, latency
-    (constant, lognormal, trace, chip) with its fields, mode, waiting, aeb_monitor, window=[from,to], fps, out. An out that
-    ends in .gif gives a small picture of the seconds around the hazard.
+    (constant, lognormal, trace, chip) with its fields, mode, waiting, deadline, aeb_monitor, window=[from,to], fps, out.
+    An out that ends in .gif gives a small picture of the seconds around the hazard.
     """
     words = [f"++{word}" if word.startswith("params.") else word for word in words or []]
     config = compose_config("record", words)
@@ -100,7 +100,12 @@ def _driven(config: dict[str, Any], latency_name: str) -> tuple[Any, Any]:
     case = _case(config)
     agent = AgentConfig.named(str(config["agent"]))
     settings = latency_configs(
-        latency_name, config["latency"], config["mode"], config["waiting"], config["aeb_monitor"]
+        latency_name,
+        config["latency"],
+        config["mode"],
+        config["waiting"],
+        config["aeb_monitor"],
+        config["deadline"],
     )
     if len(settings) != 1:
         raise ParameterError(

@@ -15,15 +15,22 @@ import gymnasium
 import numpy as np
 
 from simdrive.envs.substeps import StepResult, take_apart
-from simdrive.errors import UnknownNameError
-from simdrive.latency.modes import Mode, build_mode
+from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.latency.deadline import Deadline, build_deadline
+from simdrive.latency.modes import PIPELINED, Mode, build_mode
 from simdrive.latency.scheduler import Request, Scheduler
 from simdrive.latency.source import LatencySource, RequestBatch
 from simdrive.streams import digest
 from simdrive.types import Charge, TokenUsage
 
 ActionWaiting = Literal["hold_control", "neutral"]
-_STAMPS = ("t_obs_us", "t_start_us", "t_first_token_us", "t_finish_us", "t_actuate_us")
+_STAMPS = ("t_obs_us", "t_start_us", "t_first_token_us", "t_finish_us", "t_publish_us", "t_actuate_us", "deadline_us")
+# What needs a plan, which an action is not; the evaluation loop has them all.
+_NEEDS_PLANS = {
+    "chunk_async": "an action holds for one step and is no chunk of a plan",
+    "dual_rate": "the environment has no fast planner that actions could guide",
+}
+_MISSES = ("use_late", "discard_late", "skip_next")
 
 
 class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordConstructorArgs):
@@ -31,8 +38,9 @@ class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
 
     Rewards of all environment steps between two returned observations are summed. ``info["latency"]`` holds
     ``now_us``, the time stamps of the ``answer`` that was in force until now (-1 = none) and its ``age_us``,
-    the ``t_obs_us`` and ``t_start_us`` of the request that the returned observation belongs to, and
-    ``dropped_frames``.
+    the ``t_obs_us`` and ``t_start_us`` of the request that the returned observation belongs to, ``dropped_frames``
+    and ``misses`` (answers so far that came after their deadline). Under mode ``rtmdp`` it also holds ``pending``: the
+    action in force and those in flight, oldest first, that act until the answer to this observation does.
 
     With mode ``zero``, or a source that takes no time, observations, rewards and flags are those of the
     environment without the wrapper. Frames of the schedule are the environment's own steps; time within them
@@ -50,6 +58,7 @@ class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
         step_us: int | None = None,
         neutral: Any = None,
         charge: Charge = Charge(),  # noqa: B008 - frozen
+        deadline: float | Mapping[str, Any] | Deadline | None = None,
     ) -> None:
         """Wrap ``env``.
 
@@ -61,18 +70,24 @@ class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
             step_us: simulated duration of one environment step; drives the environment by whole steps.
             neutral: action in force before the first answer; default IDLE or zero, where that exists.
             charge: what the requests are priced as.
+            deadline: time in ms from an observation to its answer, or a mapping with ``ms`` and ``miss``: ``use_late``,
+                ``discard_late`` or ``skip_next``.
 
         Raises:
             UnknownNameError: for an unknown mode or waiting policy.
-            ParameterError: if the duration or the neutral action is needed and missing.
+            ParameterError: if the duration or the neutral action is needed and missing, or a mode or deadline policy
+                makes sense for plans only (``chunk_async``, ``dual_rate``, ``early_exit``, ``fallback_plan``, braking).
         """
         gymnasium.utils.RecordConstructorArgs.__init__(
-            self, source=source, mode=mode, waiting=waiting, step_us=step_us, neutral=neutral, charge=charge
-        )
+            self, source=source, mode=mode, waiting=waiting, step_us=step_us, neutral=neutral, charge=charge,
+            deadline=deadline,
+        )  # fmt: skip
         gymnasium.Wrapper.__init__(self, env)
         if waiting not in get_args(ActionWaiting):
             raise UnknownNameError("waiting policy", waiting, get_args(ActionWaiting))
         self._source, self._mode, self._waiting, self._charge = source, build_mode(mode), waiting, charge
+        self._deadline = build_deadline(deadline)
+        _check_setting(self._mode, self._deadline)
         self._plant = take_apart(env, step_us)
         needs_neutral = self._mode.name != "zero" and neutral is None
         self._neutral = self._plant.neutral() if needs_neutral else neutral
@@ -98,7 +113,8 @@ class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
         self._case_key = digest({"env": name, "seed": self._seed, "episode": self._episode})
         self._sub_steps = self._plant.sub_steps
         self._sub_step = self._now_us = 0
-        self._scheduler = Scheduler(self._mode)
+        frame_us = self._plant.time_us(self._sub_steps)
+        self._scheduler = Scheduler(self._mode, frame_us=frame_us, deadline=self._deadline)
         self._answers: dict[int, Any] = {}  # by request index
         self._in_force: int | None = None  # request index; -1 = the neutral action
         self._driving: Request | None = None  # the answer that was in force last
@@ -137,8 +153,9 @@ class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
             return (0,) * 6
         *tokens, images, pixels = (np.array([value], dtype=np.int64) for value in self._cost)
         batch = RequestBatch(
-            (self._case_key,), np.array([request.index]), TokenUsage(*tokens), images, pixels, self._charge
-        )
+            (self._case_key,), np.array([request.index]), TokenUsage(*tokens), images, pixels, self._charge,
+            np.array([request.t_start_us]),
+        )  # fmt: skip
         self.charge_next()
         return tuple(map(int, self._source.price(batch)[0]))
 
@@ -170,17 +187,44 @@ class LatencyInjection(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
         self._answers = {index: answer for index, answer in self._answers.items() if index >= oldest}
         return observation, {**info, "latency": self._report(request)}
 
+    def _pending(self) -> list[Any]:
+        """Return the action in force (the neutral one before the first answer), then those in flight."""
+        current = self._scheduler.current
+        in_force = self._neutral if current is None else self._answers[current.index]
+        return [in_force, *(self._answers[flying.index] for flying in self._scheduler.in_flight())]
+
     def _report(self, request: Request | None) -> dict[str, Any]:
         answer = self._driving
         stamps = {stamp: getattr(answer, stamp) if answer is not None else -1 for stamp in _STAMPS}
+        pending = {"pending": self._pending()} if self._mode.name == "rtmdp" else {}
         return {
+            **pending,
             "now_us": self._now_us,
             "t_obs_us": request.t_obs_us if request is not None else -1,
             "t_start_us": request.t_start_us if request is not None else -1,
             "age_us": self._now_us - answer.t_obs_us if answer is not None else -1,
             "dropped_frames": self._scheduler.dropped_frames,
+            "misses": sum(request.missed for request in self._scheduler.requests),
             "answer": stamps,
         }
+
+
+def _check_setting(mode: Mode, deadline: Deadline | None) -> None:
+    if mode.name in _NEEDS_PLANS:
+        raise ParameterError(
+            f"LatencyInjection has no mode {mode.name}: {_NEEDS_PLANS[mode.name]}; use another mode, or `simdrive eval` with an "
+            "agent that answers plans"
+        )
+    if deadline is None:
+        return
+    if deadline.miss not in _MISSES or deadline.mrm_after:
+        given = "mrm_after" if deadline.miss in _MISSES else deadline.miss
+        raise ParameterError(
+            f"LatencyInjection cannot answer a missed deadline by {given}: actions carry no tokens and no lane to brake in; "
+            f"use one of {', '.join(_MISSES)}"
+        )
+    if deadline.miss == "skip_next" and mode.name in PIPELINED:
+        raise ParameterError(f"mode {mode.name} starts a request at every frame, so there is no next one to skip")
 
 
 def _add(total: Any, reward: Any) -> Any:

@@ -7,22 +7,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simdrive.build import instantiate
 from simdrive.eval.grid import AgentConfig, LatencyConfig
 from simdrive.eval.keys import episode_key
 from simdrive.eval.plan import PlannedEpisode
 from simdrive.eval.reference import EXPERT, CaseReference
+from simdrive.latency.deadline import build_deadline
+from simdrive.latency.disturbed import build_source
 from simdrive.latency.modes import LatencySetting, build_mode
 
 
 @functools.lru_cache(maxsize=64)
 def build_latency(config: LatencyConfig) -> LatencySetting:
     """Build the latency setting behind a resolved configuration; settings hold no state."""
+    source, device = build_source(json.loads(config.source))
     return LatencySetting(
-        source=instantiate(json.loads(config.source)),
+        source=source,
         mode=build_mode(json.loads(config.mode)),
         waiting=config.waiting,  # type: ignore[arg-type]  # checked by the setting itself
         aeb_monitor=config.aeb_monitor,
+        deadline=build_deadline(json.loads(config.deadline)),
+        device=device,
     )
 
 

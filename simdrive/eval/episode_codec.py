@@ -31,6 +31,7 @@ from simdrive.types import (
 )
 
 Array = npt.NDArray[Any]
+_REQUEST_WORDS = ("text", "branch", "state")
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ def _requests(results: Sequence[EpisodeResult]) -> pa.Table:
         "row": _row_column(results, lambda log: len(log.requests.status)),
         "request": _joined(results, lambda log: np.arange(len(log.requests.status), dtype=np.int32)),
         "status": pa.array(schema.STATUS_NAMES).take(pa.array(_joined(results, lambda log: log.requests.status))),
-        "text": [text for result in results for text in result.log.requests.text],
+        **{
+            name: [word for result in results for word in getattr(result.log.requests, name)] for name in _REQUEST_WORDS
+        },
     }
     stages = _joined(results, lambda log: log.requests.stages_us)
     for index, stage in enumerate(STAGES):
@@ -289,18 +292,18 @@ def _contact(episode: dict[str, Any]) -> Contact | None:
 
 def _request_log(requests: pa.Table, dropped_frames: int, plan_points: int) -> RequestLog:
     names = [field.name for field in dataclasses.fields(RequestLog)]
-    plain = {
+    plain: dict[str, Any] = {
         name: _column(requests, name)
         for name in names
-        if name in schema.REQUESTS.names and name not in ("status", "text")
+        if name in schema.REQUESTS.names and name not in ("status", *_REQUEST_WORDS)
     }
     status = [RequestStatus[name.upper()] for name in requests.column("status").to_pylist()]
+    plain |= {name: tuple(requests.column(name).to_pylist()) for name in _REQUEST_WORDS}
     return RequestLog(
         **plain,
         stages_us=np.stack([_column(requests, f"{stage}_us") for stage in STAGES], axis=1),
         status=np.array(status, dtype=np.int8),
         plan=_plans(requests, plan_points),
-        text=tuple(requests.column("text").to_pylist()),
         dropped_frames=dropped_frames,
     )
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from simdrive.build import config_names, load_config, locate
 from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.latency.disturbed import LAYERS
+from simdrive.latency.jitter import Jitter
+from simdrive.latency.modes import Mode
 from simdrive.models.where import find_model, weight_files, weight_hash
 from simdrive.streams import canonical_json
 
@@ -48,6 +51,7 @@ class LatencyConfig:
     mode: str  # canonical JSON of the mode's mapping or name
     waiting: str
     aeb_monitor: bool
+    deadline: str = "null"  # canonical JSON of a time in ms or a mapping
 
 
 def agent_configs(names: Sequence[str]) -> tuple[AgentConfig, ...]:
@@ -68,35 +72,93 @@ def agent_configs(names: Sequence[str]) -> tuple[AgentConfig, ...]:
 
 
 def latency_configs(
-    source_name: str, source: Mapping[str, Any], modes: Any, waitings: Any, aeb_monitor: Any
+    source_name: str, source: Mapping[str, Any], modes: Any, waitings: Any, aeb_monitor: Any, deadlines: Any = None
 ) -> tuple[LatencyConfig, ...]:
     """Expand every list-valued scalar field into an axis and return the settings of the grid in order."""
-    axes = {key: value for key, value in source.items() if isinstance(value, list) and not _is_sequence(source, key)}
+    source, axes = _without_defaults(source), _axes(source)
     settings = []
     for values in itertools.product(
-        *(axes[key] for key in axes), _listed(modes), _listed(waitings), _listed(aeb_monitor)
+        *(axes[key] for key in axes), _listed(modes), _listed(waitings), _listed(aeb_monitor), _listed(deadlines)
     ):
-        *chosen, mode, waiting, aeb = values
-        resolved = dict(source) | dict(zip(axes, chosen, strict=True))
-        settings.append(_setting(source_name, resolved, mode, waiting, bool(aeb)))
+        *chosen, mode, waiting, aeb, deadline = values
+        resolved = _resolved(source, dict(zip(axes, chosen, strict=True)))
+        settings.append(_setting(source_name, resolved, mode, waiting, bool(aeb), deadline))
     return tuple(settings)
+
+
+def _without_defaults(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the layers around a source that are off, and their fields that are as by default."""
+    kept = {key: value for key, value in source.items() if key not in LAYERS or value not in (None, [], {})}
+    if isinstance(kept.get("jitter"), Mapping):
+        plain = vars(Jitter())
+        jitter = {key: value for key, value in kept["jitter"].items() if key not in plain or value != plain[key]}
+        kept.pop("jitter")
+        kept |= {"jitter": jitter} if jitter else {}
+    return kept
+
+
+def _axes(source: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the list-valued fields by name, those of the jitter as ``jitter.<field>``."""
+    flat = {key: value for key, value in source.items() if key != "corunners" and not _is_sequence(source, key)}
+    jitter = flat.pop("jitter", None)
+    flat |= {f"jitter.{key}": value for key, value in jitter.items()} if isinstance(jitter, Mapping) else {}
+    return {key: value for key, value in flat.items() if isinstance(value, list)}
+
+
+def _resolved(source: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a source with one value of each axis."""
+    plain = dict(source) | {key: value for key, value in chosen.items() if not key.startswith("jitter.")}
+    jitter = {key.removeprefix("jitter."): value for key, value in chosen.items() if key.startswith("jitter.")}
+    return _without_defaults(plain | ({"jitter": plain["jitter"] | jitter} if jitter else {}))
 
 
 def _shown(name: str, source: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that a label shows: all of a short source, of a long one those that are not as shipped."""
     given = {key: value for key, value in source.items() if not key.startswith("_") and value is not None}
+    given = {key: value for key, value in given.items() if key not in LAYERS}
     if len(given) <= _LABEL_FIELDS or name not in config_names("latency"):
         return given
     shipped = load_config("latency", name)
     return {key: value for key, value in given.items() if value != shipped.get(key)}
 
 
-def _setting(name: str, source: Mapping[str, Any], mode: Any, waiting: Any, aeb: bool) -> LatencyConfig:
-    fields = " ".join(f"{key}={value}" for key, value in _shown(name, source).items())
-    mode_name = mode if isinstance(mode, str) else str(mode.get("name", "custom"))
-    priced = [] if mode_name == "zero" else [f"{name} {fields}".strip()]  # mode zero does not ask the source
-    label = ", ".join([*priced, mode_name, str(waiting)] + (["aeb"] if aeb else []))
-    return LatencyConfig(label, canonical_json(dict(source)), canonical_json(mode), str(waiting), aeb)
+def _words(fields: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in fields.items())
+
+
+def _layer_labels(source: Mapping[str, Any]) -> list[str]:
+    """Return what a label says of the layers around a source: only those that are on."""
+    labels = [f"jitter {_words(source['jitter'])}"] if "jitter" in source else []
+    if "states" in source:
+        states = source["states"]
+        labels.append(f"states {states if isinstance(states, str) else '+'.join(states.get('states', states))}")
+    if "device" in source:
+        device = source["device"]
+        labels.append(f"device {device if isinstance(device, str) else _words(device)}")
+    if "corunners" in source:
+        names = [str(entry.get("name", "task")) for entry in source["corunners"] if isinstance(entry, Mapping)]
+        labels.append(f"beside {'+'.join(names)}")
+    return labels
+
+
+def _setting(name: str, source: Mapping[str, Any], mode: Any, waiting: Any, aeb: bool, deadline: Any) -> LatencyConfig:
+    named = mode if isinstance(mode, str) else {key: value for key, value in mode.items() if key != "name"}
+    mode_name = mode if isinstance(mode, str) else str(mode.get("name", Mode().name))
+    shown_mode = mode_name if isinstance(named, str) or not named else f"{mode_name} {_words(named)}"
+    zero = mode_name == "zero"  # it does not ask the source, and nothing is ever late
+    priced = [] if zero else [f"{name} {_words(_shown(name, source))}".strip(), *_layer_labels(source)]
+    late = [] if zero or deadline is None else [_deadline_label(deadline)]
+    label = ", ".join([*priced, shown_mode, str(waiting), *late] + (["aeb"] if aeb else []))
+    return LatencyConfig(
+        label, canonical_json(dict(source)), canonical_json(mode), str(waiting), aeb, canonical_json(deadline)
+    )
+
+
+def _deadline_label(deadline: Any) -> str:
+    if not isinstance(deadline, Mapping):
+        return f"deadline {deadline} ms"
+    rest = {key: value for key, value in deadline.items() if key != "ms"}
+    return f"deadline {deadline.get('ms')} ms {_words(rest)}".strip()
 
 
 def _listed(value: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from simdrive.eval.asking import ask
 from simdrive.eval.driving import Driving
 from simdrive.eval.ending import Ending
 from simdrive.eval.episode import EpisodeInput, episode_log
+from simdrive.eval.fast import FastPlanner
 from simdrive.eval.observe import observe
 from simdrive.eval.pictures import Pictures
 from simdrive.eval.recorder import Recorder
@@ -71,6 +72,7 @@ def rollout(
     pictures = Pictures(worlds, agent.wants, light) if agent.wants.cameras else None
     book, ending = Recorder(worlds, phase_us, light), Ending(worlds)
     driving = Driving(worlds, latency, limits)
+    fast = FastPlanner(latency.mode.fast, worlds) if latency.mode.name == "dual_rate" else None
     requests = Requests([episode.case.key for episode in episodes], phase_us, agent, latency)
     agent.reset(np.arange(worlds.size))
     logs: dict[int, EpisodeLog] = {}
@@ -85,9 +87,13 @@ def rollout(
             shown = np.array([request.frame for _, request in starts])
             ages = driving.age_us(slots, now_us)
             batch = observe(worlds, book.rows, agent.wants, pictures, slots, shown, ages)
+            batch = requests.told(batch, starts, driving)
             requests.answer(starts, ask(agent, batch))
-        for world, plan, t_obs_us in requests.adopted(now_us, ending.driven_m, book.rows):
-            driving.adopt(world, plan, t_obs_us)
+        taken, emergencies = requests.settled(now_us, ending.driven_m, book.rows)
+        if fast is None:
+            driving.take(now_us, taken, emergencies)
+        else:
+            fast.drive(now_us, seen, frames, book.rows, taken, emergencies, driving)
         driving.watch(seen, book.in_sight(seen, frames))
         book.record_drive(seen, frames, driving.age_us(seen, now_us), requests.in_use, driving.aeb_active)
         worlds.step(driving.controls(now_us, active), active, look_up_lanes=False)  # the recorder does

@@ -57,7 +57,7 @@ class RunRequest:
             "agents": {agent.name: agent.config for agent in self.agents},
             "latencies": [
                 {"label": latency.label, "source": latency.source, "mode": latency.mode,
-                 "waiting": latency.waiting, "aeb_monitor": latency.aeb_monitor}
+                 "waiting": latency.waiting, "aeb_monitor": latency.aeb_monitor, "deadline": latency.deadline}
                 for latency in self.latencies
             ],
             "metrics": list(self.metrics) or "all",
@@ -90,19 +90,31 @@ def run(
     workers: int = 1,
     batch: int = 64,
     provenance: dict[str, Any] | None = None,
+    known: Sequence[CaseReference] = (),
 ) -> RunStore:
     """Drive everything that is pending in ``out`` and compact it.
 
+    Args:
+        request: what to drive.
+        out: the run folder.
+        progress: is told how far it is.
+        workers: processes.
+        batch: worlds stepped together.
+        provenance: further entries of ``run.json``.
+        known: references of the cases in their order where another run has settled them; by default they are settled.
+
     Raises:
-        ParameterError: if workers or batch are below 1.
+        ParameterError: if workers or batch are below 1, or ``known`` are those of other cases.
         RunFolderError: if the folder is foreign or holds another configuration; it is left untouched.
         IncompleteRunError: if some episodes could not be driven.
     """
     if workers < 1 or batch < 1:
         raise ParameterError(f"workers and batch must be at least 1, got {workers} and {batch}")
+    if known and tuple(reference.case for reference in known) != request.cases:
+        raise ParameterError("the known references are not those of the cases of this run")
     _check_latencies(request.latencies)
     with Pool(workers) as pool:
-        store, kept = _open(request, out, progress, pool, batch, provenance or {})
+        store, kept = _open(request, out, progress, pool, batch, provenance or {}, known)
         _drive(store, request, progress, pool, batch, kept)
         progress.note("writing tables")
         store.compact(pool.map)
@@ -123,7 +135,13 @@ def _check_latencies(latencies: Sequence[LatencyConfig]) -> None:
 
 
 def _open(
-    request: RunRequest, out: Path, progress: Progress, pool: Pool, batch: int, provenance: dict[str, Any]
+    request: RunRequest,
+    out: Path,
+    progress: Progress,
+    pool: Pool,
+    batch: int,
+    provenance: dict[str, Any],
+    known: Sequence[CaseReference],
 ) -> tuple[RunStore, list[KeepTask]]:
     """Open the folder with its own plan if there is one, else settle the references and plan."""
     config = request.config()
@@ -131,6 +149,8 @@ def _open(
         layout.check_config(out, config)
         if (out / "plan.parquet").is_file():
             return RunStore.create_or_open(out, config, layout.read_plan(out)), []
+    if known:
+        return RunStore.create_or_open(out, config, plan_frame(_plan(request, known)), provenance), []
     settled = _references(request, progress, pool, batch)
     references = [reference for _, found in settled for reference in found.references]
     store = RunStore.create_or_open(out, config, plan_frame(_plan(request, references)), provenance)

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from simdrive.eval.files import write_atomically
 from simdrive.types import STAGES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TABLES = ("episodes", "steps", "actors", "requests")  # order in which a part is written is the reverse
 
 _STATE = ("x", "y", "heading", "speed", "acceleration", "lane_s", "lane_r")  # [T, V] float columns
@@ -65,9 +65,14 @@ REQUESTS = pa.schema(
         ("request", pa.int32()),
         ("status", pa.string()),
         *((name, pa.int64()) for name in ("t_obs_us", "t_start_us", "t_first_token_us", "t_finish_us")),
+        ("t_publish_us", pa.int64()),
         ("t_actuate_us", pa.int64()),
+        ("deadline_us", pa.int64()),
+        ("missed", pa.bool_()),
+        ("branch", pa.string()),
+        ("state", pa.string()),
         *((f"{stage}_us", pa.int64()) for stage in STAGES),
-        *((name, pa.int64()) for name in ("prompt_tokens", "image_tokens", "output_tokens")),
+        *((name, pa.int64()) for name in ("prompt_tokens", "image_tokens", "output_tokens", "max_output_tokens")),
         ("blind_m", pa.float64()),
         ("text", pa.string()),
         *((name, pa.list_(pa.float64())) for name in PLAN_LISTS),

@@ -236,6 +236,14 @@ class RunStore:
         """
         return _frame(self._read("episodes"))
 
+    def table(self, name: str) -> pd.DataFrame:
+        """Return one of ``TABLES`` with the rows of all finished episodes.
+
+        Raises:
+            IncompleteRunError: if none is finished.
+        """
+        return _frame(self._read(name))
+
     def steps(self, key: str) -> pd.DataFrame:
         """Return the ego's rows of one episode."""
         return _frame(self._read("steps", self._row(key)))

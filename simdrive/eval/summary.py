@@ -103,15 +103,16 @@ class RunSummary:
             "groups": [dataclasses.asdict(group) for group in self.groups],
             "by_scenario": [dataclasses.asdict(group) for group in self.by_scenario],
         }
-        plain: dict[str, Any] = _plain(summary)
+        plain: dict[str, Any] = plain_values(summary)
         return plain
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
+    """Return nested mappings and lists with NaN and infinity as None, which JSON can hold."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -213,17 +214,17 @@ def _summary(
     )
 
 
-def _outcomes(frame: pd.DataFrame) -> pd.Series[float]:
-    """Return the scored failures of a group by case."""
+def outcomes(frame: pd.DataFrame) -> pd.Series[float]:
+    """Return the scored failures of one agent under one latency setting by case (above 0 = failed)."""
     kept = counted(frame)
     return kept.set_index("case_key")["failure"].dropna() if "failure" in kept else pd.Series(dtype=float)
 
 
 def _compare(reference: pd.DataFrame, others: list[pd.DataFrame]) -> list[Comparison]:
-    first = _outcomes(reference)
+    first = outcomes(reference)
     tables = []
     for frame in others:
-        second = _outcomes(frame)
+        second = outcomes(frame)
         shared = first.index.intersection(second.index, sort=False)
         tables.append(
             (

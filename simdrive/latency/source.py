@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class RequestBatch:
     images: Long  # [N] pictures shown
     pixels: Long  # [N] pixels of all of them together
     charge: Charge  # (architecture, precision) that the requests are priced as
+    t_start_us: Long | None = None  # [N] when they start, for sources whose chip changes with time; None = 0
 
     def __len__(self) -> int:
         return len(self.index)
@@ -40,6 +41,14 @@ class LatencySource(Protocol):
 
     def identity(self) -> dict[str, Any]:
         """Return plain data that is equal for equal sources; part of the key of every episode."""
+
+
+@runtime_checkable
+class Conditioned(Protocol):
+    """A source that also knows under which conditions (clock state, burst, cold start) a request runs."""
+
+    def conditions(self, requests: RequestBatch) -> tuple[str, ...]:
+        """Return words joined by ``+`` for each request, empty where all is as usual."""
 
 
 def stage_shares(split: Mapping[str, float] | None) -> tuple[float, ...]:

@@ -51,12 +51,19 @@ def rows_of_durations(durations_ms: Sequence[float], stage: str = "decode") -> l
     ]
 
 
-def write_trace(path: str | Path, rows: Iterable[TraceRow]) -> None:
-    """Write a trace as CSV (default) or, where ``path`` ends in ``.json``, as JSON."""
+def write_trace(path: str | Path, rows: Iterable[TraceRow], provenance: Mapping[str, Any] | None = None) -> None:
+    """Write a trace as CSV (default) or, where ``path`` ends in ``.json``, as JSON.
+
+    Where it comes from stands in the JSON file itself, or beside a CSV file in ``<name>.provenance.json``.
+    """
     records = [dict(zip(COLUMNS, (row.case, row.request, *row.stages_us), strict=True)) for row in rows]
     if Path(path).suffix == ".json":
-        Path(path).write_text(json.dumps({"rows": records}) + "\n", encoding="utf-8")
+        known = {} if provenance is None else {"provenance": dict(provenance)}
+        Path(path).write_text(json.dumps({**known, "rows": records}) + "\n", encoding="utf-8")
         return
+    if provenance is not None:
+        beside = Path(path).with_suffix(".provenance.json")
+        beside.write_text(json.dumps(dict(provenance), indent=1) + "\n", encoding="utf-8")
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -22,13 +22,13 @@ class VlmShape:
     text_layers: int = 8
     text_heads: int = 8
     text_kv_heads: int = 2
-    text_ffn: int = 896
-    vision_width: int = 96
+    text_ffn: int = 832
+    vision_width: int = 128
     vision_layers: int = 4
     vision_heads: int = 4
     vision_ffn: int = 384
     tile_px: int = 64
-    patch_px: int = 8
+    patch_px: int = 16
     merge: int = 4
     frames: int = 2
     positions: int = 1024

@@ -14,7 +14,7 @@ MARKS = (PAD, START, END, IMAGE_OPEN, IMAGE_CLOSE, IMAGE)
 
 
 def train_tokenizer(lines: Iterable[str], most_tokens: int = 4096) -> PreTrainedTokenizerFast:
-    """Return a tokenizer trained on ``lines``; words are kept whole with the space before them.
+    """Return a tokenizer trained on ``lines``; words are kept whole with the space before and the line end after them.
 
     Args:
         lines: text that shows every word that should become one token, twice or more.
@@ -24,7 +24,7 @@ def train_tokenizer(lines: Iterable[str], most_tokens: int = 4096) -> PreTrained
     core.decoder = decoders.ByteLevel()
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(r"\n| ?[^\s]+|\s"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(r" ?[^\s]+\n?|\s"), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import yaml
 
 from simdrive.build import CONFIG_ROOT, build, config_groups, config_names, load_config, locate
+from simdrive.errors import ParameterError
+from simdrive.latency.deadline import Deadline, Miss
+from simdrive.latency.disturbed import LAYERS
+from simdrive.latency.jitter import Jitter
+from simdrive.latency.modes import LatencySetting, Mode, ModeName, Waiting
 from simdrive.latency.names import find_entry, known_names
 from simdrive.latency.source import RequestBatch
 from simdrive.scenarios.parameters import Choice, Range
@@ -19,6 +25,7 @@ from simdrive.sim.spec import WorldSpec
 from simdrive.types import STAGES, Charge, TokenUsage
 
 ENTRIES = [(group, name) for group in config_groups() for name in config_names(group)]
+MODES_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "latency_modes.md").read_text(encoding="utf-8")
 REQUIRED = "???"  # a field that only the user can fill in
 
 
@@ -117,6 +124,42 @@ def test_latency_source(name: str) -> None:
     assert (stages_us >= 0).all()
     np.testing.assert_array_equal(stages_us, source.price(requests))
     assert source.identity()
+
+
+@pytest.mark.parametrize("name", entries("states"))
+def test_states(name: str) -> None:
+    states = build("states", name)
+    assert states.name == name
+    assert states.description.strip().endswith(".")
+    assert states.at("any", 0).name == states.start
+    assert {states.at("any", second * 1_000_000).name for second in range(300)} == {one.name for one in states.states}
+
+
+@pytest.mark.parametrize("mode", get_args(ModeName))
+@pytest.mark.parametrize("waiting", get_args(Waiting))
+def test_every_mode_with_every_waiting_policy_builds_or_says_why(mode: Any, waiting: Any) -> None:
+    source = build("latency", "constant")
+    if mode == "dual_rate" and waiting not in ("follow_plan", "extrapolate"):
+        with pytest.raises(ParameterError, match=f"{mode} cannot wait by {waiting}"):
+            LatencySetting(source, Mode(mode), waiting)
+        return
+    assert LatencySetting(source, Mode(mode), waiting).identity()["mode"]["name"] == mode
+    assert f"`{mode}`" in MODES_PAGE
+    assert f"`{waiting}`" in MODES_PAGE
+
+
+@pytest.mark.parametrize("miss", get_args(Miss))
+def test_every_deadline_policy_is_documented(miss: Any) -> None:
+    assert Deadline(300, miss).identity()["miss"] == miss
+    assert f"`{miss}`" in MODES_PAGE
+
+
+def test_every_layer_field_of_the_commands_is_known_and_off() -> None:
+    for name in ("eval", "record"):
+        layers = yaml.safe_load((CONFIG_ROOT / f"{name}.yaml").read_text(encoding="utf-8"))["latency"]
+        assert set(layers) == set(LAYERS)
+        assert layers["jitter"] == vars(Jitter())
+        assert not any(layers[layer] for layer in ("states", "corunners", "device"))
 
 
 @pytest.mark.parametrize("name", entries("chip"))

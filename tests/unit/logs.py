@@ -54,6 +54,12 @@ def make_requests(
         "plan": plans if plans is not None else np.full((count, 41, 5), np.nan),
         "text": tuple(f"go {index}" for index in range(count)),
         "dropped_frames": dropped_frames,
+        "t_publish_us": finish.copy(),
+        "deadline_us": np.full(count, -1, dtype=np.int64),
+        "missed": np.zeros(count, dtype=np.bool_),
+        "max_output_tokens": np.full(count, -1, dtype=np.int64),
+        "branch": ("",) * count,
+        "state": ("",) * count,
     }
     return RequestLog(**(fields | overrides))
 

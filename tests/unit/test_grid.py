@@ -5,6 +5,7 @@ import json
 import pytest
 
 from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.eval.blocks import build_latency
 from simdrive.eval.grid import agent_configs, latency_configs
 
 CONSTANT = {"_target_": "simdrive.latency.source.Constant", "delay_ms": 200.0, "split": None}
@@ -42,3 +43,47 @@ def test_agents_are_checked() -> None:
         agent_configs(["idm", "idm"])
     with pytest.raises(ParameterError, match="names no agent"):
         agent_configs([])
+
+
+OFF = {
+    "jitter": {"sigma": None, "burst_factor": None, "burst_enter": 0.02},
+    "states": None,
+    "corunners": [],
+    "device": None,
+}
+
+
+def test_layers_that_are_off_leave_no_trace() -> None:
+    plain = latency_configs("constant", CONSTANT, "streaming", "follow_plan", False)
+    assert latency_configs("constant", CONSTANT | OFF, "streaming", "follow_plan", False, None) == plain
+
+
+def test_labels_show_the_layers_that_are_on() -> None:
+    layers = OFF | {
+        "jitter": OFF["jitter"] | {"burst_factor": [2, 3]},  # type: ignore[dict-item, operator]
+        "states": "thermal",
+        "corunners": [{"name": "lidar", "bandwidth": 0.2}, {"name": "log", "period_ms": 50, "cost_ms": 5}],
+        "device": ["preemptive", "nonpreemptive"],
+    }
+    settings = latency_configs("constant", CONSTANT | layers, "streaming", "follow_plan", False, [None, {"ms": 300}])
+    assert len(settings) == 8
+    assert settings[0].label == (
+        "constant delay_ms=200.0, jitter burst_factor=2, states thermal, device preemptive, beside lidar+log, streaming, "
+        "follow_plan"
+    )
+    assert settings[1].label.endswith("follow_plan, deadline 300 ms")
+    assert len({setting.label for setting in settings}) == 8
+    assert json.loads(settings[-1].source)["jitter"] == {"burst_factor": 3}
+    built = {build_latency(setting).identity()["device"]["policy"] for setting in settings}
+    assert built == {"preemptive", "nonpreemptive"}
+
+
+def test_labels_of_modes_and_deadlines_tell_settings_apart() -> None:
+    modes = ["zero", {"name": "chunk_async", "threshold": 0.3}, {"name": "chunk_async", "threshold": 0.6}]
+    deadline = {"ms": 300, "miss": "skip_next"}
+    labels = [s.label for s in latency_configs("constant", CONSTANT, modes, "follow_plan", False, deadline)]
+    assert labels == [
+        "zero, follow_plan",
+        "constant delay_ms=200.0, chunk_async threshold=0.3, follow_plan, deadline 300 ms miss=skip_next",
+        "constant delay_ms=200.0, chunk_async threshold=0.6, follow_plan, deadline 300 ms miss=skip_next",
+    ]

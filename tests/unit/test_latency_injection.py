@@ -15,6 +15,8 @@ from simdrive.envs.substeps import HighwaySteps
 from simdrive.errors import ParameterError, UnknownNameError, UnsupportedError
 from simdrive.latency.lognormal import Lognormal
 from simdrive.latency.source import Constant
+from simdrive.latency.trace import Trace
+from simdrive.latency.trace_files import rows_of_durations
 
 
 class Counter(gymnasium.Env[Any, Any]):
@@ -232,3 +234,57 @@ def test_several_agents_have_an_idle_action_each() -> None:
     env = highway(vehicles_count=2, controlled_vehicles=2, action=action)
     env.reset(seed=0)
     assert HighwaySteps(env).neutral() == (1, 1)
+
+
+def test_dynamic_by_hand() -> None:
+    env = LatencyInjection(Counter(length=9), Constant(150), mode="dynamic", step_us=100_000)
+    # At 150 ms frame 1 is 50 ms old and the job would end 50 ms into a period: it waits for frame 2, then for 4.
+    assert [count for count, _, _ in drive(env, 4)] == [2, 4, 6, 8]
+
+
+def test_rtmdp_shows_the_actions_that_act_until_the_answer() -> None:
+    env = LatencyInjection(Counter(length=6), Constant(150), mode="rtmdp", step_us=100_000)
+    observation, info = env.reset(seed=0)
+    shown = [info["latency"]["pending"]]
+    for _ in range(3):
+        observation, _, _, _, info = env.step(observation + 1)
+        shown.append(info["latency"]["pending"])
+    assert [[float(np.asarray(action).item()) for action in row] for row in shown] == [[0], [0, 1], [1, 2], [2, 3]]
+
+
+def test_pending_leaves_out_what_a_newer_answer_has_overtaken() -> None:
+    source = Trace(rows=tuple(rows_of_durations([450.0, 100.0, 100.0, 100.0, 100.0])))
+    env = LatencyInjection(Counter(length=6), source, mode="rtmdp", step_us=100_000)
+    observation, info = env.reset(seed=0)
+    shown = []
+    for _ in range(4):
+        observation, _, _, _, info = env.step(observation + 1)
+        shown.append([float(np.asarray(action).item()) for action in info["latency"]["pending"]])
+    assert shown == [[0, 1], [2], [3], [4]]  # the answer to frame 0 is overtaken at 200 ms
+
+
+def test_late_actions_are_discarded_or_used() -> None:
+    applied = {}
+    for miss in ("use_late", "discard_late"):
+        env = LatencyInjection(Counter(length=6), Constant(250), step_us=100_000, deadline={"ms": 260, "miss": miss})
+        seen = drive(env, 10)
+        applied[miss] = env.unwrapped.applied  # type: ignore[attr-defined]
+        assert seen[-1][2]["misses"] == 1  # frame 2 starts at 250 and is answered at 500: 300 ms old
+    assert applied["use_late"] == [0, 0, 0, 1, 1, 3]
+    assert applied["discard_late"] == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"mode": "chunk_async"}, "no chunk"),
+        ({"mode": "dual_rate"}, "no fast planner"),
+        ({"deadline": {"ms": 200, "miss": "early_exit"}}, "early_exit"),
+        ({"deadline": {"ms": 200, "miss": "fallback_plan"}}, "fallback_plan"),
+        ({"deadline": {"ms": 200, "mrm_after": 2}}, "mrm_after"),
+        ({"mode": "fixed_delay", "deadline": {"ms": 200, "miss": "skip_next"}}, "skip"),
+    ],
+)
+def test_what_needs_plans_is_refused(arguments: dict[str, Any], word: str) -> None:
+    with pytest.raises(ParameterError, match=word):
+        LatencyInjection(Counter(), Constant(250), step_us=100_000, **arguments)

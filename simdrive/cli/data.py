@@ -1,0 +1,60 @@
+"""``simdrive data``: driving samples with exact answers, for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from simdrive.cli.compose import compose_config
+from simdrive.cli.console import guarded, print_json, stderr, stdout
+from simdrive.cli.first_use import first_use
+from simdrive.cli.progress import progress
+
+
+@guarded
+def data(
+    words: list[str] = typer.Argument(None, help="key=value options, e.g. cases=20 out=data/samples"),
+    json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
+) -> None:
+    """Drive cases and write what was seen with the expert's exact answers, as parquet shards.
+
+    Options (key=value, defaults in configs/data.yaml): suite, seed, cases, control, out, agent, model_share, number,
+    workers, batch, keep_critical, keep_calm, cameras, frame_offsets_us. The same command continues where it stopped.
+    """
+    config = compose_config("data", words or [])
+    request = build_request(config)
+    first_use()
+    from simdrive.compress.data import data_cases, make_data, splits
+
+    out = Path(str(config["out"]))
+    samples = cases = 0
+    chosen = data_cases(request)
+    with progress() as shown:
+        shown.stage("cases", len(chosen))
+        for shard in make_data(request, out, int(config["workers"])):
+            samples, cases = samples + shard.samples, cases + shard.cases
+            shown.advance(shard.cases)
+    shown_cases = splits(chosen)
+    if json:
+        print_json({"out": out.as_posix(), "samples": samples, "cases": cases, "splits": shown_cases})
+        return
+    stdout().print(f"{samples} samples of {cases} cases; cases per split: {shown_cases}", markup=False)
+    stderr().print(f"data folder: {out.as_posix()}", markup=False)
+
+
+def build_request(config: dict[str, Any]) -> Any:
+    """Turn a composed configuration into a data request."""
+    from simdrive.compress.collect import Keeping
+    from simdrive.compress.data import DataRequest
+    from simdrive.compress.samples import Pictured
+    from simdrive.types import CameraSpec
+
+    pictured = Pictured(tuple(CameraSpec(**c) for c in config["cameras"]), tuple(config["frame_offsets_us"]))
+    return DataRequest(
+        suite=str(config["suite"]), seed=int(config["seed"]), cases=int(config["cases"]), pictured=pictured,
+        control=float(config["control"]), agent=config["agent"], model_share=float(config["model_share"]),
+        number=int(config["number"]), batch=int(config["batch"]),
+        keeping=Keeping(int(config["keep_critical"]), int(config["keep_calm"])),
+    )  # fmt: skip

@@ -1,0 +1,212 @@
+"""A whole training run: model, samples, loop, validation; what was best in closed loop is kept beside the newest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from simdrive.agents.language.questions import every_word
+from simdrive.compress.samples import Samples, read_samples
+from simdrive.compress.trainer import Hook, Processes, Trainer, TrainSettings
+from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, model_folder, validation_cases
+from simdrive.models.build import build_model
+from simdrive.models.folder import load_model, save_model
+from simdrive.models.local import LocalModel, device_of, open_model
+from simdrive.models.processor import Processor
+from simdrive.models.shape import VlmShape
+from simdrive.models.tokenizer import train_tokenizer
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Everything that decides a training run."""
+
+    name: str
+    data: tuple[Path, ...]
+    out: Path
+    shape: VlmShape = VlmShape()  # noqa: RUF009 - frozen
+    settings: TrainSettings = field(default_factory=TrainSettings)
+    init: Path | None = None
+    device: str = "auto"
+    threads: int = 1
+    tensorboard: bool = True
+    validate_every: int = 500
+    validate_rows: int = 400
+    closed_loop: ClosedLoop = ClosedLoop()  # noqa: RUF009 - frozen
+
+
+def train(request: TrainRequest, say: Say) -> Path:
+    """Train, or go on training; return the folder of the best model.
+
+    Raises:
+        SimdriveError: if the data, the model to start from or a checkpoint is damaged or does not fit.
+    """
+    torch.set_num_threads(request.threads)
+    processes, device = _join(device_of(request.device))
+    samples = read_samples(request.data, "train")
+    tokenizer, model, shape, parents = _model(request)
+    processor = Processor.of(shape, samples.pictured.cameras, samples.pictured.frame_offsets_us)
+    trainer = Trainer(model, tokenizer, processor, samples, request.settings, request.out, device, processes)
+    resumed = trainer.resume()
+    count = sum(p.numel() for p in model.parameters())
+    say(f"{request.name}: {count:,} weights, {len(samples):,} samples, step {trainer.step} of {request.settings.steps}"
+        + (" (continued)" if resumed else ""))  # fmt: skip
+    board = _Board(request.out if request.tensorboard and processes.rank == 0 else None, trainer)
+    hooks: tuple[tuple[int, Hook], ...] = ((request.settings.log_every, board),)
+    if request.validate_every and processes.rank == 0:
+        validation = _Validation(request, trainer, tokenizer, parents, say, board)
+        hooks += ((request.validate_every, validation),)
+    trainer.run(hooks=hooks)
+    if processes.rank == 0 and not (request.out / "best").is_dir():
+        _export(request, trainer, tokenizer, parents, {}, request.out / "best")
+    return request.out / "best"
+
+
+def _model(request: TrainRequest) -> tuple[Any, Any, VlmShape, tuple[str, ...]]:
+    if request.init is None:
+        kept = request.out / "tokenizer.json"
+        tokenizer = train_tokenizer(every_word() * 3)
+        if kept.is_file():  # words may have come to the language since
+            from transformers import PreTrainedTokenizerFast
+
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(request.out, local_files_only=True)
+        else:
+            tokenizer.save_pretrained(request.out)
+        return tokenizer, build_model(request.shape, tokenizer, request.settings.seed), request.shape, ()
+    loaded = load_model(request.init)
+    return loaded.tokenizer, loaded.model, shape_of(loaded.processor, request.shape), (loaded.card.name,)
+
+
+def shape_of(processor: Processor, like: VlmShape) -> VlmShape:
+    """Return a shape that cuts pictures as a processor does; widths and depths are those of ``like``."""
+    cut = {name: getattr(processor, name) for name in ("family", "tile_px", "patch_px", "merge")}
+    return replace(like, frames=len(processor.frame_offsets_us), **cut)
+
+
+def _join(device: str) -> tuple[Processes, str]:
+    """Join the processes that torchrun started, if it did."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Processes(), device
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    return Processes(int(os.environ["RANK"]), count), f"cuda:{local}" if device == "cuda" else device
+
+
+class _Board:
+    """Copies the newest line of the log to TensorBoard."""
+
+    def __init__(self, out: Path | None, trainer: Trainer) -> None:
+        self._trainer, self._writer = trainer, None
+        if out is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=trainer.step)
+
+    def __call__(self, step: int, model: torch.nn.Module) -> None:
+        last = self._trainer.last
+        self.write(step, {name: last[name] for name in ("loss", "rate", "samples_per_s") if name in last})
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Write scalars of one step."""
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+            self._writer.flush()
+
+
+class _Validation:
+    """Scores the model of a step, exports it, and keeps it as the best if it fails least in closed loop."""
+
+    def __init__(
+        self, request: TrainRequest, trainer: Trainer, tokenizer: Any, parents: Sequence[str], say: Say, board: _Board
+    ) -> None:
+        self._request, self._trainer, self._tokenizer = request, trainer, tokenizer
+        self._parents, self._say, self._board = parents, say, board
+        self._samples: Samples = read_samples(request.data, "validation")
+        self._rows = balanced_rows(self._samples, request.validate_rows)
+        self._known = validation_cases(request.closed_loop) if request.closed_loop.cases else []
+
+    def __call__(self, step: int, model: torch.nn.Module) -> None:
+        from simdrive.agents.vlm import Vlm
+
+        folder = model_folder(self._request.out)
+        _export(self._request, self._trainer, self._tokenizer, self._parents, {}, folder)
+        local = LocalModel(open_model(str(folder), device=self._request.device))
+        scores: dict[str, Any] = {"step": step, "answers": answer_scores(local, self._samples, self._rows)}
+        if self._known:
+            agent = Vlm(str(folder), device=self._request.device)
+            scores["driving"] = drive(agent, self._known, self._request.closed_loop)
+        _export(self._request, self._trainer, self._tokenizer, self._parents, scores, folder)
+        with (self._request.out / "validation.jsonl").open("a") as log:
+            log.write(json.dumps(scores) + "\n")
+        self._board.write(step, _flat(scores))
+        self._say(_line(scores))
+        if _better(scores, self._request.out / "best"):
+            shutil.rmtree(self._request.out / "best", ignore_errors=True)
+            shutil.copytree(folder, self._request.out / "best")
+
+
+def _export(
+    request: TrainRequest,
+    trainer: Trainer,
+    tokenizer: Any,
+    parents: Sequence[str],
+    scores: dict[str, Any],
+    folder: Path,
+) -> None:
+    settings = request.settings
+    data = {
+        "folders": [path.name for path in request.data], "samples": len(trainer.samples), "steps": trainer.step,
+        "batch": settings.batch * settings.accumulate * trainer.processes.count, "blind": settings.blind,
+        "learning_rate": settings.learning_rate, "seed": settings.seed,
+    }  # fmt: skip
+    save_model(
+        folder, trainer.model, tokenizer, trainer.processor, request.name, parents=parents, data=data, scores=scores
+    )
+
+
+def _flat(scores: dict[str, Any]) -> dict[str, float]:
+    plan = scores["answers"]["plan"]
+    found = {"validation/unparsable": plan["unparsable"], "validation/brakes_found": plan["brakes_found"]}
+    found |= {
+        f"validation/{name}_balanced": scores["answers"][name]["balanced"]
+        for name in scores["answers"]
+        if name != "plan"
+    }
+    found |= {f"validation/speed_error_{k}": value for k, value in enumerate(plan["speed_error_mps"])}
+    if "driving" in scores:
+        found["validation/failure_rate"] = scores["driving"]["failure_rate"]
+    return found
+
+
+def _line(scores: dict[str, Any]) -> str:
+    plan, driving = scores["answers"]["plan"], scores.get("driving")
+    drives = "" if driving is None else f"; fails {driving['failures']} of {driving['cases']} cases"
+    topics = ", ".join(f"{name} {scores['answers'][name]['exact']:.0%}" for name in scores["answers"] if name != "plan")
+    speed = "/".join(f"{value:.2f}" for value in plan["speed_error_mps"])
+    return f"step {scores['step']}: speeds off by {speed} m/s, {topics} exact{drives}"
+
+
+def _better(scores: dict[str, Any], best: Path) -> bool:
+    """Tell whether a model beats the best so far: by failures, or by its speeds where nothing is driven."""
+    if not (best / "card.json").is_file():
+        return True
+    before = json.loads((best / "card.json").read_text(encoding="utf-8"))["scores"]
+    return _rank(scores) <= _rank(before)
+
+
+def _rank(scores: dict[str, Any]) -> tuple[float, float]:
+    driving, answers = scores.get("driving"), scores.get("answers")
+    error = sum(answers["plan"]["speed_error_mps"]) if answers else float("inf")
+    return (driving["failure_rate"] if driving else 1.0, error)
