@@ -67,12 +67,29 @@ def price(words: list[str] = WORDS, json: bool = JSON) -> None:
     _show(bench_price(**options), json)
 
 
+@app.command("infer")
+@guarded
+def infer(words: list[str] = WORDS, json: bool = JSON) -> None:
+    """Closed-loop episodes per minute of a model: the lean loop over many worlds, beside a plain one world at a time.
+
+    Options: model=FOLDER suite=smoke episodes=32 plain_episodes=4 batch=32 seconds=6
+    """
+    kinds = {"model": str, "suite": str, "episodes": int, "plain_episodes": int, "batch": int, "seconds": float}
+    options = _options(words, kinds)
+    from simdrive.bench.infer import bench_infer
+
+    first_use()
+    _show(bench_infer(**options), json)
+
+
 def _options(words: list[str] | None, kinds: Mapping[str, type]) -> dict[str, Any]:
     """Parse ``key=value`` words as YAML, checked against the options of one bench."""
     options = parse_words(words, kinds, "bench option")
     for key, value in options.items():
         if kinds[key] is list and not isinstance(value, list):
             options[key] = value = [value]
+        if kinds[key] is float and isinstance(value, int):
+            options[key] = value = float(value)
         if not isinstance(value, kinds[key]):
             raise ParameterError(f"{key} must be {kinds[key].__name__}, got {value!r}")
     return options

@@ -74,17 +74,19 @@ class ReleasedProcessor:
         most = {} if self.most_tiles is None else {"max_patches": self.most_tiles}
         return self._processor(images=images, crop_to_patches=True, return_tensors="pt", **most)
 
-    def _tokens(self, batch: Any) -> list[int]:
-        if self.family == "internvl":
-            return [int(count) * self.image_tokens_per_tile for count in batch["num_patches"]]
-        merged = self._processor.merge_size**2
-        return (batch["image_grid_thw"].prod(-1) // merged).tolist()  # type: ignore[no-any-return]
+    def _tokens(self, height: int, width: int) -> int:
+        if self.family == "qwen2_5_vl":
+            return (
+                int(self._processor.get_number_of_image_patches(height, width)) // int(self._processor.merge_size) ** 2
+            )
+        options = {"crop_to_patches": True}
+        options |= {} if self.most_tiles is None else {"max_patches": self.most_tiles}
+        return int(self._processor.get_number_of_image_patches(height, width, options)) * self.image_tokens_per_tile
 
     @functools.cached_property
     def slots(self) -> tuple[int, ...]:
         """Image tokens of each picture."""
-        blank = [np.zeros((c.height, c.width, 3), np.uint8) for c in self.cameras for _ in self.frame_offsets_us]
-        return tuple(self._tokens(self._processed(blank)))
+        return tuple(self._tokens(c.height, c.width) for c in self.cameras for _ in self.frame_offsets_us)
 
     def pictures(
         self, frames: Bytes, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32

@@ -25,7 +25,12 @@ TINY = VlmShape(
 @functools.cache
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer that knows every word of the driving language."""
-    return train_tokenizer([line for line in every_word() for _ in range(2)])
+    return train_tokenizer(every_line())
+
+
+def every_line() -> list[str]:
+    """Lines to train a tokenizer on: every word of the driving language, twice."""
+    return [line for line in every_word() for _ in range(2)]
 
 
 @functools.cache
