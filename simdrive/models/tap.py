@@ -37,14 +37,14 @@ def _forward(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    mask: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
-    out, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, dropout=dropout, **rest)
+    out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **rest)
     if _ACTIVE and type(module).__name__ in _KINDS and module.layer_idx in _ACTIVE[-1].layers:
-        _ACTIVE[-1].maps[module.layer_idx] = _rows(query, key, mask, scaling, _ACTIVE[-1].rows)
+        _ACTIVE[-1].maps[module.layer_idx] = _rows(query, key, attention_mask, scaling, _ACTIVE[-1].rows)
     return out, None
 
 
