@@ -116,7 +116,7 @@ class _Timed:
 
 def bench_infer(
     model: str = "",
-    suite: str = "smoke",
+    suite: str = "long_tail_v1",
     episodes: int = 32,
     plain_episodes: int = 4,
     batch: int = 32,
