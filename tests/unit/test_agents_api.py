@@ -38,7 +38,9 @@ class Fake:
     """A real HTTP server that does to each chat request what the next entry of its script says."""
 
     def __init__(self, *script: Any) -> None:
-        self.script, self.seen, self.times = list(script), [], []
+        self.script = list(script)
+        self.seen: list[Any] = []
+        self.times: list[float] = []
         fake = self
 
         class Handler(BaseHTTPRequestHandler):

@@ -1,6 +1,7 @@
 """A configuration expands into the settings of the grid in a fixed order."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_agents_are_checked() -> None:
         agent_configs([])
 
 
-OFF = {
+OFF: dict[str, Any] = {
     "jitter": {"sigma": None, "burst_factor": None, "burst_enter": 0.02},
     "states": None,
     "corunners": [],

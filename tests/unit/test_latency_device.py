@@ -105,7 +105,9 @@ def test_impossible_devices_are_refused(fields: Any) -> None:
 
 def naive(spec: DeviceSpec, requests: list[tuple[int, int]]) -> list[int]:
     """Simulate one microsecond at a time; requests are (release, work) in us, one after another."""
-    finishes, ready, running, order = [], [], None, 0  # ready: [-priority, release, order, left, is_planner]
+    finishes: list[int] = []
+    ready: list[Any] = []
+    running, order = None, 0  # ready: [-priority, release, order, left, is_planner]
     waiting = list(requests)
     now, planner_busy = 0, False
     while len(finishes) < len(requests):

@@ -135,7 +135,7 @@ def test_any_source_can_be_disturbed_and_rows_stand_alone(source: Any) -> None:
 
 
 def test_failed_rows_keep_the_sources_own_price() -> None:
-    source = SOURCES[-1]
+    source: Any = SOURCES[-1]
     unknown = -np.ones(1, dtype=np.int64)
     failed = RequestBatch(
         ("a",), np.zeros(1, np.int64), TokenUsage(*[unknown] * 3), *[np.ones(1, np.int64)] * 2, CHARGE
@@ -157,7 +157,12 @@ CONSTANT = {"_target_": "simdrive.latency.source.Constant", "delay_ms": 200.0}
 
 
 def test_build_source_wraps_only_what_is_on() -> None:
-    off = {"jitter": {"sigma": None, "cold_start_ms": 0.0}, "states": None, "corunners": [], "device": None}
+    off: dict[str, Any] = {
+        "jitter": {"sigma": None, "cold_start_ms": 0.0},
+        "states": None,
+        "corunners": [],
+        "device": None,
+    }
     assert build_source(CONSTANT | off) == (Constant(200.0), None)
     source, device = build_source(
         CONSTANT | {"jitter": {"sigma": 0.1}, "states": "thermal", "corunners": [{"name": "lidar", "bandwidth": 0.2}]}

@@ -19,7 +19,8 @@ FORM = st.lists(st.lists(WORD, min_size=1, max_size=4, unique=True), min_size=1,
 
 def _all_said(grammar: Automaton) -> set[tuple[int, ...]]:
     """Every token sequence that the automaton allows, end mark cut off."""
-    found, front = set(), [((), 0)]
+    found: set[tuple[int, ...]] = set()
+    front: list[tuple[tuple[int, ...], int]] = [((), 0)]
     while front:
         said, state = front.pop()
         for token, after in zip(

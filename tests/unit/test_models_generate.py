@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def _hugging_face(
             extra["image_grid_thw"] = pictures.grid
             extra["mm_token_type_ids"] = (asked.ids == model.config.image_token_id).int()
     with torch.inference_mode():
-        out = model.generate(
+        out = cast(Any, model).generate(
             input_ids=asked.ids, attention_mask=asked.mask, do_sample=False, max_new_tokens=most, **extra, **kwargs
         )
     rows = out[:, asked.ids.shape[1] :].tolist()
@@ -151,11 +151,14 @@ def test_forced_tokens_cost_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
     grammar = compile_grammar(chat.encoded, chat.end_id, [(("speed",), ("1", "2"), ("side",), ("0", "1"))])
     assert grammar.lockstep
     generator = Generator(model, chat.end_id, chat.pad_id)
-    widths = []
+    widths: list[int] = []
     real = generator._decoder.__call__
-    monkeypatch.setattr(
-        type(generator._decoder), "__call__", lambda self, x, *rest: widths.append(x.shape[1]) or real(x, *rest)
-    )
+
+    def spy(_self: Any, x: torch.Tensor, *rest: Any) -> Any:
+        widths.append(x.shape[1])
+        return real(x, *rest)
+
+    monkeypatch.setattr(type(generator._decoder), "__call__", spy)
     answers = generator(asked, pictures, 24, grammar)
     assert widths == [asked.ids.shape[1] + 1, 2]  # the prompt and 'speed'; the first number and 'side'
     assert answers.lengths.tolist() == [5] * 4
