@@ -126,7 +126,7 @@ class ApiVlm:
     def _body(self, question: str, frames: Bytes | None, limit: int) -> dict[str, Any]:
         """Return the body of one request: pictures camera after camera, the oldest frame first, then the text."""
         text = {"type": "text", "text": self._briefing + question}
-        shown = frames[:, ::-1].reshape(-1, *frames.shape[2:]) if frames is not None and self.wants.cameras else []
+        shown: Any = frames[:, ::-1].reshape(-1, *frames.shape[2:]) if frames is not None and self.wants.cameras else []
         pictures = [{"type": "image_url", "image_url": {"url": self._address(frame)}} for frame in shown]
         return {"messages": [{"role": "user", "content": [*pictures, text]}], "max_tokens": limit, "temperature": 0}
 

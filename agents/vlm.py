@@ -94,7 +94,7 @@ class Vlm:
         self.looked: Float | None = None  # attention of the last batch's answers to its picture tokens, [N, slots]
         self.wants, self.charge = self._model.wants, Charge(**dict(charge or {}))
         control = blind or stale or text_only
-        settings = {"answer_style": answer_style, "constrained": constrained, "dtype": dtype}
+        settings: dict[str, Any] = {"answer_style": answer_style, "constrained": constrained, "dtype": dtype}
         settings |= {key: True for key, on in (("blind", blind), ("stale", stale), ("text_only", text_only)) if on}
         settings["parameters"] = loaded.card.parameters
         self.card = AgentCard(

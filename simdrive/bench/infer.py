@@ -146,7 +146,8 @@ def bench_infer(
         plain = PlainVlm(folder)
         few = [inputs[(number * episodes) // plain_episodes] for number in range(plain_episodes)]
         lean = {dtype: Vlm(folder, constrained=True, batch=batch, dtype=dtype) for dtype in ("float32", "bfloat16")}
-        for agent in (plain, *lean.values()):
+        agents: list[Agent] = [plain, *lean.values()]
+        for agent in agents:
             _drive([replace(few[0], spec=replace(few[0].spec, time_limit_s=1.0))], agent, 1)
         by_book = _drive(few, plain, 1)
         alone = _drive(few, lean["float32"], 1)
@@ -159,7 +160,7 @@ def bench_infer(
         f"lean, {batch} worlds at a time, fp32": full,
         f"lean, {batch} worlds at a time, bf16": half,
     }
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "case": f"{name}: {case}",
             "value": run.per_minute,

@@ -48,7 +48,8 @@ def build_model(shape: VlmShape, tokenizer: PreTrainedTokenizerFast, seed: int =
 
 
 def _ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
-    return dict(zip(MARKS, tokenizer.convert_tokens_to_ids(list(MARKS)), strict=True))
+    known = tokenizer.get_vocab()
+    return {mark: known[mark] for mark in MARKS}
 
 
 def _text(shape: VlmShape, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

@@ -142,7 +142,8 @@ def load_model(
         family = next(name for name, known in CLASSES.items() if known is kind)
         card = ModelCard(folder.name, family, sum(v.numel() for v in model.parameters()), 8.0 * dtype.itemsize)
     torch.nn.Module.to(model, device)
-    return LoadedModel(model.eval(), tokenizer, processor, card, folder)
+    torch.nn.Module.eval(model)
+    return LoadedModel(model, tokenizer, processor, card, folder)
 
 
 def read_card(folder: Path | str) -> ModelCard:

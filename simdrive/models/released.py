@@ -79,7 +79,7 @@ class ReleasedProcessor:
             return (
                 int(self._processor.get_number_of_image_patches(height, width)) // int(self._processor.merge_size) ** 2
             )
-        options = {"crop_to_patches": True}
+        options: dict[str, Any] = {"crop_to_patches": True}
         options |= {} if self.most_tiles is None else {"max_patches": self.most_tiles}
         return int(self._processor.get_number_of_image_patches(height, width, options)) * self.image_tokens_per_tile
 
@@ -102,12 +102,9 @@ class ReleasedProcessor:
         opening, fill, close = MARKS[self.family]
         text = f"{briefing}{_QUESTION}"
         if tokenizer.chat_template:
-            content = [{"type": "image"}] * len(pictures) + [{"type": "text", "text": text}]
-            told = str(
-                tokenizer.apply_chat_template(
-                    [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-                )
-            )
+            content: list[Any] = [{"type": "image"}] * len(pictures) + [{"type": "text", "text": text}]
+            messages: Any = [{"role": "user", "content": content}]
+            told = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         elif self.family == "internvl":
             told = f"{START}user\n{f'{fill}{chr(10)}' * len(pictures)}{text}{END}\n{START}assistant\n"
         else:
