@@ -13,10 +13,11 @@ from PIL import Image
 
 from simdrive.agents.api_client import Reply, Server, ServerError, request_key
 from simdrive.agents.api_trace import Recorder, read_trace
+from simdrive.agents.charging import charge_of
 from simdrive.agents.heard import heard
 from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
 from simdrive.errors import ParameterError, UnknownNameError
-from simdrive.types import AgentCard, Bytes, CameraSpec, Charge, Long, ObservationBatch, PlanBatch, TokenUsage, Wants
+from simdrive.types import AgentCard, Bytes, CameraSpec, Long, ObservationBatch, PlanBatch, TokenUsage, Wants
 
 
 class ApiVlm:
@@ -27,7 +28,7 @@ class ApiVlm:
         url: str,
         model: str,
         name: str = "api",
-        charge: Mapping[str, str] | None = None,
+        charge: Mapping[str, Any] | None = None,
         answer_style: Style = "plan",
         phrasing: int = 0,
         briefing: str = "",
@@ -82,7 +83,7 @@ class ApiVlm:
         self.wants = Wants() if text_only else _wants(told, cameras, frame_offsets_us)
         self._style, self._phrasing, self._briefing, self._blind = answer_style, phrasing, briefing, blind
         self._most = max_output_tokens
-        self.charge = Charge(**dict(charge or {}))
+        self.charge = charge_of(charge)
         settings = {"url": url, "model": model, "answer_style": answer_style}
         self.card = AgentCard(
             name, "control" if blind or text_only else "model",

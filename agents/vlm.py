@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from simdrive.agents.charging import charge_of
 from simdrive.agents.heard import heard
 from simdrive.agents.language.grammar import answer_forms
 from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.models.local import LocalModel, Said, camera_specs, open_model
 from simdrive.models.processor import grey
-from simdrive.types import AgentCard, Bytes, Charge, Float, Long, ObservationBatch, PlanBatch
+from simdrive.types import AgentCard, Bytes, Float, Long, ObservationBatch, PlanBatch
 
 
 class Vlm:
@@ -24,7 +25,7 @@ class Vlm:
         self,
         model: str,
         name: str = "",
-        charge: Mapping[str, str] | None = None,
+        charge: Mapping[str, Any] | None = None,
         answer_style: Style = "plan",
         phrasing: int = 0,
         constrained: bool = False,
@@ -92,7 +93,7 @@ class Vlm:
         self._batch, self._fixed, self._look = batch, deterministic, attention
         self._first: dict[int, Bytes] = {}
         self.looked: Float | None = None  # attention of the last batch's answers to its picture tokens, [N, slots]
-        self.wants, self.charge = self._model.wants, Charge(**dict(charge or {}))
+        self.wants, self.charge = self._model.wants, charge_of(charge)
         control = blind or stale or text_only
         settings: dict[str, Any] = {"answer_style": answer_style, "constrained": constrained, "dtype": dtype}
         settings |= {key: True for key, on in (("blind", blind), ("stale", stale), ("text_only", text_only)) if on}

@@ -173,10 +173,22 @@ class PlanBatch:
 
 @dataclass(frozen=True)
 class Charge:
-    """What an agent's requests are priced as; empty for agents that are no model."""
+    """What an agent's requests are priced as; empty for agents that are no model.
+
+    Shares say what compression left of the model that the agent is or stands for; they are applied to the card of
+    ``architecture``. ``simdrive.latency.charging`` checks and applies them.
+    """
 
     architecture: str = ""
     precision: str = ""
+    keep_layers: float = 1.0  # language layers
+    keep_heads: float = 1.0  # query heads; key/value heads follow
+    keep_feedforward: float = 1.0  # inner width of MLPs
+    keep_width: float = 1.0  # width of the language model
+    keep_vision_layers: float = 1.0
+    keep_image_tokens: float = 1.0  # image tokens left after pruning in the language model
+    prune_after: float = 0.0  # share of language layers that still see all image tokens
+    bits: tuple[tuple[str, float], ...] = ()  # (group, effective bits) that differ from the precision's
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def bench_infer(
         plain = PlainVlm(folder)
         few = [inputs[(number * episodes) // plain_episodes] for number in range(plain_episodes)]
         lean = {dtype: Vlm(folder, constrained=True, batch=batch, dtype=dtype) for dtype in ("float32", "bfloat16")}
-        agents: list[Agent] = [plain, *lean.values()]
+        agents: tuple[Agent, ...] = (plain, *lean.values())
         for agent in agents:
             _drive([replace(few[0], spec=replace(few[0].spec, time_limit_s=1.0))], agent, 1)
         by_book = _drive(few, plain, 1)

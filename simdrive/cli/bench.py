@@ -54,6 +54,19 @@ def evaluation(words: list[str] = WORDS, json: bool = JSON) -> None:
     _show(bench_eval(**options), json)
 
 
+@app.command("price")
+@guarded
+def price(words: list[str] = WORDS, json: bool = JSON) -> None:
+    """Microseconds to price a request from cards, in batches, beside building its operators one by one.
+
+    Options: batches=[1,64,1024] repetitions=20
+    """
+    options = _options(words, {"batches": list, "repetitions": int})
+    from simdrive.bench.price import bench_price
+
+    _show(bench_price(**options), json)
+
+
 @app.command("infer")
 @guarded
 def infer(words: list[str] = WORDS, json: bool = JSON) -> None:

@@ -12,8 +12,10 @@ import typer
 from simdrive.cli.console import guarded, print_json, stdout
 from simdrive.cli.latency_measure import measure
 from simdrive.cli.latency_schedule import schedule
+from simdrive.cli.latency_tables import show_baselines, show_errors, show_parameters, show_prediction, show_table
 from simdrive.cli.words import parse_words
 from simdrive.errors import ParameterError, SimdriveError, UnknownNameError
+from simdrive.types import Charge
 
 app = typer.Typer(
     help="What a model costs on a chip: predict, tabulate, calibrate, validate; measure on this host, share a chip.",
@@ -27,6 +29,10 @@ WORDS = typer.Argument(None, help="key=value options; names are those of configs
 ROWS = typer.Argument(..., help="measurements in the columns of simdrive/latency/data/edge_calibration.csv")
 
 TOKENS = {"tokens.prompt": 256, "tokens.image": 0, "tokens.output": 32}
+KEEP = ("layers", "heads", "feedforward", "width", "vision_layers", "image_tokens")
+GROUPS = ("attention", "feedforward", "head", "embedding", "vision", "projector", "kv", "state", "activation")
+CHANGES = (*(f"keep.{name}" for name in KEEP), "prune_after", *(f"bits.{name}" for name in GROUPS),
+           "speculation.accept_length", "speculation.kappa")  # fmt: skip
 HOST = ("sensor_ms", "preprocess_ms", "preprocess_ns_per_pixel", "action_ms")
 
 
@@ -37,9 +43,14 @@ def predict(words: list[str] = WORDS, json: bool = JSON) -> None:
 
     Options: chip= architecture= precision= runtime=trt_edge_llm power_mode= tokens.prompt=256 (text) tokens.image=0
     tokens.output=32 images=1 pixels=0 sensor_ms= preprocess_ms= preprocess_ns_per_pixel= action_ms=
+
+    What compression changes: keep.layers= keep.heads= keep.feedforward= keep.width= keep.vision_layers=
+    keep.image_tokens= (shares that are left), prune_after= (share of layers that still see all image tokens),
+    bits.attention= bits.feedforward= bits.head= bits.vision= bits.kv= ... (effective bits), speculation.accept_length=
+    with speculation.kappa= (default: what was measured under the runtime in that format).
     """
     single = ("chip", "architecture", "precision", "runtime", "power_mode")
-    given = parse_words(words, (*single, *TOKENS, "images", "pixels", *HOST))
+    given = parse_words(words, (*single, *TOKENS, *CHANGES, "images", "pixels", *HOST))
     for name in ("chip", "architecture", "precision"):
         if name not in given:
             raise ParameterError(
@@ -49,7 +60,7 @@ def predict(words: list[str] = WORDS, json: bool = JSON) -> None:
     if json:
         print_json(result)
         return
-    _show_prediction(result)
+    show_prediction(result)
 
 
 @app.command("table")
@@ -76,7 +87,7 @@ def table(words: list[str] = WORDS, json: bool = JSON) -> None:
     if json:
         print_json({"rows": rows})
         return
-    _show_table(rows)
+    show_table(rows)
 
 
 @app.command("calibrate")
@@ -107,9 +118,9 @@ def calibrate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) ->
         return
     for runtime in fitted.values():
         for stage in ("vision", "prefill", "decode"):
-            _show_parameters(runtime.runtime, stage, asdict(runtime.stage(stage)))
+            show_parameters(runtime.runtime, stage, asdict(runtime.stage(stage)))
     for by, value in errors.items():
-        _show_errors(f"leave one {by} out", value)
+        show_errors(f"leave one {by} out", value)
     stdout().print(f"not compared: {len(skipped)} stages of rows (--json names them)", markup=False)
 
 
@@ -118,10 +129,12 @@ def calibrate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) ->
 def validate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) -> None:
     """Errors of the predictions on measurements, clustered by (chip, model, format); per stage, runtime, chip.
 
+    Three simpler formulas for decode (S0 parameters x bits, S1 bytes moved, S2 with overhead per layer) stand beside.
     With the shipped rows the plain errors are those of the fit; errors on left-out chips and models, from fits on
     the remaining rows of the given file, stand beside them. Options: parameters=fitted.json (default: the shipped ones)
     """
     options = parse_words(words, ("parameters",))
+    from simdrive.latency.baselines import decode_baselines
     from simdrive.latency.comparison import targets_of
     from simdrive.latency.measurements import read_measurements
     from simdrive.latency.parameters import read_parameters
@@ -130,14 +143,23 @@ def validate(rows: Path = ROWS, words: list[str] = WORDS, json: bool = JSON) -> 
     calibration = read_parameters(Path(str(options["parameters"]))) if "parameters" in options else None
     targets, skipped = targets_of(read_measurements(rows))
     items = compare(targets, calibration)
-    errors = {f"leave_one_{by}_out": report(left_out(targets, by)) for by in ("chip", "model")}
-    plain = {**report(items), **errors, "worst": worst_rows(items), "skipped": skipped_rows(skipped)}
+    left = {by: left_out(targets, by) for by in ("chip", "model")}
+    errors = {f"leave_one_{by}_out": report(value) for by, value in left.items()}
+    baselines = decode_baselines(targets, left["chip"])
+    plain = {
+        **report(items),
+        **errors,
+        "baselines": baselines,
+        "worst": worst_rows(items),
+        "skipped": skipped_rows(skipped),
+    }
     if json:
         print_json(plain)
         return
-    _show_errors("predictions", plain)
+    show_errors("predictions", plain)
     for name, value in errors.items():
-        _show_errors(name.replace("_", " "), value)
+        show_errors(name.replace("_", " "), value)
+    show_baselines(baselines)
     stdout().print(f"not compared: {len(skipped)} stages of rows (--json names them)", markup=False)
 
 
@@ -170,12 +192,16 @@ def _prediction(given: Mapping[str, Any], strict: bool) -> dict[str, Any]:
 
 
 def _priced(names: Mapping[str, str], mode: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    from dataclasses import replace
+
     import numpy as np
 
-    from simdrive.latency.pricing import HostTimes, pricer
+    from simdrive.latency.charging import changes, charged_pricer, describe
+    from simdrive.latency.pricing import HostTimes
     from simdrive.types import STAGES
 
-    model = pricer(names["chip"], names["runtime"], names["architecture"], names["precision"], mode)
+    charge = _charge(names, given)
+    model = _speculating(charged_pricer(names["chip"], names["runtime"], charge, mode), given)
     counts = {name: _count(given, name, default) for name, default in TOKENS.items()}
     images, pixels = _count(given, "images", 1 if counts["tokens.image"] else 0), _count(given, "pixels", 0)
     text, image, output, images_, pixels_ = (
@@ -183,7 +209,8 @@ def _priced(names: Mapping[str, str], mode: str | None, given: Mapping[str, Any]
     )
     priced = model.price(text, image, output, images_, pixels_, HostTimes(**{k: given[k] for k in HOST if k in given}))
     prompt = counts["tokens.prompt"] + counts["tokens.image"]
-    model.check_fit(prompt, counts["tokens.output"])
+    sizes = prompt, counts["tokens.output"], counts["tokens.image"], images
+    model.check_fit(*sizes)
     total, low, high = (float(value[0]) * 1e3 for value in priced.total_s())
     energy = priced.energy_j()
     stages = {
@@ -194,92 +221,48 @@ def _priced(names: Mapping[str, str], mode: str | None, given: Mapping[str, Any]
         "tokens": {key.partition(".")[2]: value for key, value in counts.items()},
         "stages": stages,
         "total": {"ms": total, "low_ms": low, "high_ms": high},
-        "decode_tok_s": 1.0 / float(model.step_seconds(prompt)),
-        "peak_memory_gib": model.peak_memory(prompt, counts["tokens.output"]).total / 2.0**30,
+        "charge": changes(charge),
+        "changed": describe(replace(charge, architecture="", precision="")) if len(changes(charge)) > 2 else "",
+        "decode_tok_s": model.speculation.speedup / float(model.step_seconds(model.cached_context(prompt, sizes[2]))),
+        "peak_memory_gib": model.peak_memory(*sizes).total / 2.0**30,
         "energy_j": None if energy is None else float(energy[0]),
         "measurements": {name: model.parameters.stage(name).rows for name in ("vision", "prefill", "decode")},
         "chip_measured": model.chip.name in model.parameters.decode.chips,
     }
 
 
-def _show_prediction(result: Mapping[str, Any]) -> None:
-    from rich.table import Table
-
-    names = " ".join(str(result[key]) for key in ("chip", "runtime", "architecture", "precision"))
-    shown = Table(title=names, title_justify="left")
-    for name in ("stage", "ms", "80 % low", "80 % high"):
-        shown.add_column(name, justify="left" if name == "stage" else "right")
-    for stage, value in [*result["stages"].items(), ("total", result["total"])]:
-        shown.add_row(stage, *(f"{value[key]:.1f}" for key in ("ms", "low_ms", "high_ms")))
-    console = stdout()
-    console.print(shown)
-    console.print(
-        f"decode {result['decode_tok_s']:.1f} tok/s, peak memory {result['peak_memory_gib']:.1f} GiB", markup=False
-    )
-    if result["energy_j"] is not None:
-        console.print(f"energy at most {result['energy_j']:.1f} J", markup=False)
-    behind = ", ".join(f"{name} {count}" for name, count in result["measurements"].items())
-    seen = "among them this chip" if result["chip_measured"] else "none of this chip"
-    console.print(f"measurements behind the runtime: {behind}; {seen}", markup=False)
+def _number(given: Mapping[str, Any], name: str) -> float:
+    value = given[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ParameterError(f"{name} must be a number, got {value!r}")
+    return float(value)
 
 
-def _show_table(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    shown = Table()
-    for name in (
-        "chip",
-        "architecture",
-        "precision",
-        "total ms",
-        "80 %",
-        "vision",
-        "prefill",
-        "decode",
-        "tok/s",
-        "GiB",
-    ):
-        shown.add_column(name)
-    for row in rows:
-        names = [row[key] for key in ("chip", "architecture", "precision")]
-        if "refused" in row:
-            shown.add_row(*names, "refused", row["refused"].split(":")[0])
-            continue
-        total = row["total"]
-        stages = [f"{row['stages'][name]['ms']:.1f}" for name in ("vision", "prefill", "decode")]
-        figures = [f"{total['ms']:.0f}", f"{total['low_ms']:.0f}-{total['high_ms']:.0f}", *stages]
-        shown.add_row(*names, *figures, f"{row['decode_tok_s']:.1f}", f"{row['peak_memory_gib']:.1f}")
-    stdout().print(shown)
+def _charge(names: Mapping[str, str], given: Mapping[str, Any]) -> Charge:
+    """Return what is priced, with what the user says that compression changed."""
+    shares = {f"keep_{name}": _number(given, f"keep.{name}") for name in KEEP if f"keep.{name}" in given}
+    if "prune_after" in given:
+        shares["prune_after"] = _number(given, "prune_after")
+    bits = tuple((name, _number(given, f"bits.{name}")) for name in GROUPS if f"bits.{name}" in given)
+    return Charge(names["architecture"], names["precision"], **shares, bits=bits)
 
 
-def _show_parameters(runtime: str, stage: str, fitted: Mapping[str, Any]) -> None:
-    if not fitted["rows"]:
-        stdout().print(f"{runtime} {stage}: no measurements, general knowledge with a wide interval", markup=False)
-        return
-    figures = {key: fitted[key] for key in ("bandwidth_share", "layer_us", "call_us")}
-    figures |= {
-        f"{kind}.{name}": fitted[kind][name] for name in fitted["kernels"] for kind in ("compute_share", "overlap")
-    }
-    text = ", ".join(
-        f"{name} {value:.3g} [{fitted['intervals'][name][0]:.3g}, {fitted['intervals'][name][1]:.3g}]"
-        for name, value in figures.items()
-        if name in fitted["intervals"]
-    )
-    few = " (few: mostly general knowledge)" if fitted["rows"] < 5 else ""
-    stdout().print(f"{runtime} {stage}, {fitted['rows']} rows{few}: {text}", markup=False)
+def _speculating(model: Any, given: Mapping[str, Any]) -> Any:
+    """Return the pricer with speculative decoding where the user gives an accept length."""
+    from dataclasses import replace
 
+    from simdrive.latency.speculation import Speculation
 
-def _show_errors(title: str, errors: Mapping[str, Any]) -> None:
-    from rich.table import Table
-
-    shown = Table(title=title, title_justify="left")
-    for name in ("group", "stage", "clusters", "rows", "median", "p90", "in 80 % interval"):
-        shown.add_column(name, justify="left" if name in ("group", "stage") else "right")
-    groups = [("all", errors), *errors["by_runtime"].items(), *errors["by_chip"].items()]
-    for group, stages in groups:
-        for stage in ("decode", "prefill", "vision"):
-            value = stages[stage]
-            if value["n"]:
-                shares = (f"{100 * value[key]:.1f} %" for key in ("median_error", "p90_error", "coverage_80"))
-                shown.add_row(group, stage, str(value["n"]), str(value["rows"]), *shares)
-    stdout().print(shown)
+    if "speculation.accept_length" not in given:
+        if "speculation.kappa" in given:
+            raise ParameterError("speculation.kappa needs speculation.accept_length=..., the mean tokens per pass")
+        return model
+    measured = model.parameters.kappa.get(model.precision)
+    if "speculation.kappa" not in given and measured is None:
+        known = ", ".join(model.parameters.kappa) or "none"
+        raise ParameterError(
+            f"speculative decoding under {model.runtime.name} in {model.precision} was never measured (formats with "
+            f"measurements: {known}); give speculation.kappa=... yourself"
+        )
+    kappa = _number(given, "speculation.kappa") if "speculation.kappa" in given else measured
+    return replace(model, speculation=Speculation(_number(given, "speculation.accept_length"), kappa))

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from simdrive.errors import IncompleteRunError, ParameterError
 from simdrive.eval import folder as layout
 from simdrive.eval.blocks import Block, blocks_of, build_latency, reference_block
+from simdrive.eval.charges import check_charges
 from simdrive.eval.grid import AgentConfig, LatencyConfig
 from simdrive.eval.keys import source_hash
 from simdrive.eval.plan import PlannedEpisode, plan_frame, planned_episodes
@@ -113,6 +114,7 @@ def run(
     if known and tuple(reference.case for reference in known) != request.cases:
         raise ParameterError("the known references are not those of the cases of this run")
     _check_latencies(request.latencies)
+    check_charges(request.agents, request.latencies)
     with Pool(workers) as pool:
         store, kept = _open(request, out, progress, pool, batch, provenance or {}, known)
         _drive(store, request, progress, pool, batch, kept)

@@ -27,12 +27,18 @@ from simdrive.latency.parameters import (
     prior,
 )
 from simdrive.latency.roofline import Z80, StageParameters, WorkStack, stage_seconds
+from simdrive.latency.speculation import fitted_kappas
 from simdrive.types import Float, Long
 
 RESIDUAL_SCALE = 0.1  # errors of the logarithm that are still taken as ordinary
-_PRIOR_SPREAD = {"bandwidth_share": 0.25, "layer_us": 1.0, "call_us": 1.0, "compute_share": 0.7, "overlap": 0.5}
-_LOW = {"bandwidth_share": 0.05, "layer_us": 0.01, "call_us": 0.1, "compute_share": 0.005, "overlap": 1.0}
-_HIGH = {"bandwidth_share": 1.0, "layer_us": 2000.0, "call_us": 1e5, "compute_share": 50.0, "overlap": 10.0}
+_PRIOR_SPREAD = {"bandwidth_share": 0.25, "layer_us": 1.0, "call_us": 1.0, "compute_share": 0.7, "overlap": 0.5,
+                 "layer_factor": 0.4, "chip_factor": 0.08}  # fmt: skip
+_DECODE_SPREAD = {"bandwidth_share": 0.1}
+_LOW = {"bandwidth_share": 0.05, "layer_us": 0.01, "call_us": 0.1, "compute_share": 0.005, "overlap": 1.0,
+        "layer_factor": 0.1, "chip_factor": 0.5}  # fmt: skip
+_HIGH = {"bandwidth_share": 1.0, "layer_us": 2000.0, "call_us": 1e5, "compute_share": 50.0, "overlap": 10.0,
+         "layer_factor": 10.0, "chip_factor": 2.0}  # fmt: skip
+_PRIOR_CLUSTERS = 0.5  # what the prior's spread counts as, beside clusters that were left out
 _FEWEST_CLUSTERS = 3  # below, the spread is the prior's alone
 
 
@@ -77,27 +83,34 @@ def log_errors(targets: Sequence[Target], stage: StageParameters, prefill: Stage
     return _Stack.of(targets).errors(stage, prefill)
 
 
-def _names(kernels: Sequence[str]) -> list[str]:
-    each = [f"{kind}.{kernel}" for kernel in kernels for kind in ("compute_share", "overlap")]
-    return ["bandwidth_share", "layer_us", "call_us", *each]
+def _names(kernels: Sequence[str], chips: Sequence[str], stage: str) -> list[str]:
+    """Return what is free in a stage.
+
+    Decode never comes near its compute bound at batch 1: there only the overhead of each kind of kernel is free, and
+    how far each chip's share of its bandwidth lies from that of the others.
+    """
+    common = ["bandwidth_share", "layer_us", "call_us"]
+    if stage == "decode":
+        return [*common, *(f"layer_factor.{name}" for name in kernels), *(f"chip_factor.{name}" for name in chips)]
+    return [*common, *(f"{kind}.{kernel}" for kernel in kernels for kind in ("compute_share", "overlap"))]
 
 
 def _get(parameters: StageParameters, name: str) -> float:
     field, _, kernel = name.partition(".")
     value = getattr(parameters, field)
-    return float(value[kernel] if kernel else value)
+    return float(value.get(kernel, 1.0) if kernel else value)
 
 
 def _with(base: StageParameters, names: Sequence[str], logs: Float) -> StageParameters:
     fields: dict[str, object] = {}
-    shares, overlaps = dict(base.compute_share), dict(base.overlap)
+    kinds = {kind: dict(getattr(base, kind)) for kind in ("compute_share", "overlap", "layer_factor", "chip_factor")}
     for name, value in zip(names, np.exp(logs).tolist(), strict=True):
         field, _, kernel = name.partition(".")
         if kernel:
-            (shares if field == "compute_share" else overlaps)[kernel] = value
+            kinds[field][kernel] = value
         else:
             fields[name] = min(value, _HIGH[name])
-    return replace(base, compute_share=shares, overlap=overlaps, **fields)  # type: ignore[arg-type]
+    return replace(base, **kinds, **fields)  # type: ignore[arg-type]
 
 
 def _weights(targets: Sequence[Target]) -> Float:
@@ -117,11 +130,12 @@ def fit_stage(targets: Sequence[Target], stage: str, prefill: StageParameters | 
     if not targets:
         return base
     before, weights = prefill or prior("prefill"), _weights(targets)
-    # Decode never comes near its compute bound at batch 1: only the memory side is free there.
-    kernels = [] if stage == "decode" else sorted({target.machine.kernel for target in targets})
-    names = _names(kernels)
+    kernels = sorted({target.machine.kernel for target in targets})
+    chips = sorted({target.chip for target in targets})
+    names = _names(kernels, chips, stage)
     start = np.log([_get(base, name) for name in names])
-    spread = np.array([_PRIOR_SPREAD[name.partition(".")[0]] for name in names])
+    given = _PRIOR_SPREAD | (_DECODE_SPREAD if stage == "decode" else {})
+    spread = np.array([given[name.partition(".")[0]] for name in names])
     low, high = (np.log([bound[name.partition(".")[0]] for name in names]) for bound in (_LOW, _HIGH))
 
     stack = _Stack.of(targets)
@@ -136,7 +150,7 @@ def fit_stage(targets: Sequence[Target], stage: str, prefill: StageParameters | 
     deviations = np.sqrt(np.clip(np.diag(np.linalg.pinv(slopes.T @ slopes)), 0.0, None))
     ends = zip(names, *(np.clip(found.x + side * Z80 * deviations, low, high) for side in (-1.0, 1.0)), strict=True)
     return replace(
-        fitted, rows=len(targets), chips=tuple(sorted({target.chip for target in targets})), kernels=tuple(kernels),
+        fitted, rows=len(targets), chips=tuple(chips), kernels=tuple(kernels),
         intervals={name: (float(np.exp(first)), float(np.exp(last))) for name, first, last in ends},
     )  # fmt: skip
 
@@ -167,7 +181,8 @@ def _spread(targets: Sequence[Target], errors: dict[int, float]) -> float:
     if clusters < _FEWEST_CLUSTERS:
         return UNMEASURED_LOG_SIGMA
     seen = float(np.quantile(np.abs(list(errors.values())), 0.8)) / Z80
-    return float(np.sqrt((clusters * seen**2 + UNMEASURED_LOG_SIGMA**2) / (clusters + 1)))
+    weighed = clusters * seen**2 + _PRIOR_CLUSTERS * UNMEASURED_LOG_SIGMA**2
+    return float(np.sqrt(weighed / (clusters + _PRIOR_CLUSTERS)))
 
 
 def _chip_spread(targets: Sequence[Target], stage: str, prefill: StageParameters | None) -> float:
@@ -175,7 +190,7 @@ def _chip_spread(targets: Sequence[Target], stage: str, prefill: StageParameters
     errors = left_out_errors(targets, stage, prefill, "chip")
     chips = sorted({targets[index].chip for index in errors})
     medians = [np.median([errors[index] for index in errors if targets[index].chip == chip]) for chip in chips]
-    total = float(np.sum(np.square(medians))) + 2.0 * UNSEEN_CHIP_LOG_SIGMA**2
+    total = float(np.sum(np.square(medians))) + 2.0 * UNSEEN_CHIP_LOG_SIGMA[stage] ** 2
     return float(np.sqrt(total / (len(chips) + 2)))
 
 
@@ -197,7 +212,9 @@ def fit_runtime(runtime: str, targets: Sequence[Target]) -> RuntimeParameters:
     for name in MODEL_STAGES:  # prefill before decode: end-to-end rates need it
         before = stages.get("prefill")
         stages[name] = with_spread(fit_stage(of[name], name, before), of[name], name, before)
-    return RuntimeParameters(runtime, **stages)
+    drafted = [t for t in targets if t.runtime == runtime and t.stage == "speculation" and not t.hybrid]
+    kappas = [(t.precision, predicted_seconds(t, stages["decode"], stages["prefill"]) / t.seconds) for t in drafted]
+    return RuntimeParameters(runtime, **stages, kappa=fitted_kappas(kappas))
 
 
 def fit_runtimes(targets: Sequence[Target]) -> dict[str, RuntimeParameters]:

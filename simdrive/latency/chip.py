@@ -64,6 +64,7 @@ class ChipCard:
         memory_gib: memory that the accelerator can use, shared with the host where ``unified_memory``.
         cache_mib: largest on-chip cache or scratch memory.
         link_gb_s: host link where memory is not unified.
+        measured_in: power mode that published measurements under a runtime ran in where their rows do not say.
         marketing: the advertised peak, in words; never an input.
     """
 
@@ -76,6 +77,7 @@ class ChipCard:
     unified_memory: bool = True
     power_modes: Mapping[str, PowerMode] = field(default_factory=dict)
     default_mode: str | None = None
+    measured_in: Mapping[str, str] = field(default_factory=dict)
     marketing: str = ""
     description: str = ""
     aliases: tuple[str, ...] = ()
@@ -84,8 +86,9 @@ class ChipCard:
         for precision in self.peak_tera:
             if precision not in get_args(Precision):
                 raise UnknownNameError("precision", precision, get_args(Precision))
-        if self.default_mode is not None:
-            self.power_mode(self.default_mode)
+        for mode in (self.default_mode, *self.measured_in.values()):
+            if mode is not None:
+                self.power_mode(mode)
 
     def precisions(self) -> tuple[Precision, ...]:
         """Return the precisions with a known peak."""
@@ -187,6 +190,7 @@ def chip_card(
     unified_memory: bool = True,
     power_modes: Mapping[str, Mapping[str, Any]] | None = None,
     default_mode: str | None = None,
+    measured_in: Mapping[str, str] | None = None,
     marketing: str = "",
     description: str = "",
     aliases: Sequence[str] = (),
@@ -211,6 +215,7 @@ def chip_card(
             str(key): record(PowerMode, value, f"power_modes.{key}") for key, value in (power_modes or {}).items()
         },
         default_mode=default_mode,
+        measured_in=dict(measured_in or {}),
         marketing=marketing,
         description=description,
         aliases=tuple(aliases),

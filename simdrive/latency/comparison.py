@@ -12,12 +12,14 @@ from simdrive.errors import SimdriveError
 from simdrive.latency.chip import ChipCard
 from simdrive.latency.layers import Attention
 from simdrive.latency.measurements import Measurement
-from simdrive.latency.names import find_entry, load_card
-from simdrive.latency.pricing import Pricer, price_cards, token_load
+from simdrive.latency.names import find_entry, load_card, plain
+from simdrive.latency.pricing import Pricer, price_cards
 from simdrive.latency.roofline import Machine, Work
 from simdrive.latency.runtime import RuntimeCard
+from simdrive.latency.token_load import token_load
 
 SHORT_PROMPT = 64.0  # where a row says that the prompt was short, or nothing
+SPECULATIVE = ("EAGLE3", "MTP", "DFlash")
 GENERATED = 128.0  # tokens generated where a row does not say
 
 
@@ -26,11 +28,12 @@ class Target:
     """One stage time that a row gives.
 
     Attributes:
-        stage: vision, prefill or decode.
+        stage: vision, prefill, decode, or speculation (the time of one pass over the proposals of a draft).
         seconds: measured; for decode per token, for an end-to-end rate of the whole request.
         work, machine: what the stage has to do, and with what.
         steps: decode steps of an end-to-end rate; 0 = ``seconds`` is the stage alone.
         prefill_work: prefill of an end-to-end rate.
+        nominal_bytes: parameters times the bits of the format's name: what a naive estimate would move.
         model: width and depth of the language layers: models that share them are one cluster.
         hybrid: recurrent layers, which are kept out of the fit.
     """
@@ -47,6 +50,7 @@ class Target:
     hybrid: bool
     steps: float = 0.0
     prefill_work: Work | None = None
+    nominal_bytes: float = 0.0
 
     @property
     def cluster(self) -> tuple[str, str, str]:
@@ -75,6 +79,17 @@ def precision_of(row: Measurement, runtime: RuntimeCard) -> str | None:
     return name if name in runtime.formats else None
 
 
+def mode_of(row: Measurement, chip: ChipCard, runtime: str) -> str | None:
+    """Return the power mode that a row was measured in; None = the published figures of the chip apply.
+
+    Where the row does not say, the mode that the card names for measurements under that runtime. A mode whose compute
+    nobody has published says nothing that could be used.
+    """
+    wanted = {plain(row.power), plain(f"{row.power}w")} if row.power else {plain(chip.measured_in.get(runtime, ""))}
+    found = next((name for name in chip.power_modes if plain(name) in wanted), None)
+    return None if found is None or chip.power_mode(found).compute_share is None else found
+
+
 @functools.cache
 def _card(group: str, entry: str) -> Any:
     return load_card(group, entry)
@@ -92,7 +107,7 @@ def _pricer(row: Measurement) -> Pricer | str:
     if precision is None:
         bits = f"weights {row.weight_bits}, activations {row.act_bits}"
         return f"the format ({bits}) is not said or {runtime.name} has no such format"
-    return price_cards(chip, runtime, architecture, precision, calibration={})
+    return price_cards(chip, runtime, architecture, precision, mode_of(row, chip, runtime.name), calibration={})
 
 
 def _hybrid(pricer: Pricer) -> bool:
@@ -124,12 +139,22 @@ def _decode(row: Measurement, pricer: Pricer) -> tuple[float, Work, float, Work 
         return context
     if row.mode == "vanilla":
         return 1.0 / row.decode_tok_s, pricer.decode_work(context), 0.0, None
+    if row.mode in SPECULATIVE:
+        return "speculative decoding without the accept length" if row.accept_length is None else ""
     if not row.mode.startswith("e2e"):
         return f"mode {row.mode or 'not said'}: only plain decoding is priced"
     if row.outputs is None:
         return "an end-to-end rate without the number of output tokens"
     work = pricer.prefill_work(row.prompt_tokens or SHORT_PROMPT)
     return row.outputs / row.decode_tok_s, pricer.decode_work(context), row.outputs - 1.0, work
+
+
+def _speculation(row: Measurement, pricer: Pricer) -> tuple[float, Work] | str:
+    """Return the time of one pass and the work of a plain step."""
+    if row.mode not in SPECULATIVE or row.decode_tok_s is None or row.accept_length is None:
+        return ""
+    context = _context(row, pricer)
+    return context if isinstance(context, str) else (row.accept_length / row.decode_tok_s, pricer.decode_work(context))
 
 
 def _prefill(row: Measurement, pricer: Pricer) -> tuple[float, Work] | str:
@@ -154,7 +179,8 @@ def _prefill(row: Measurement, pricer: Pricer) -> tuple[float, Work] | str:
 def _targets(row: Measurement, pricer: Pricer) -> list[Target | Skipped]:
     card, language = pricer.architecture, pricer.architecture.language
     cluster = {"chip": pricer.chip.name, "runtime": pricer.runtime.name, "precision": pricer.precision,
-               "model": f"{language.layers}x{language.width}", "hybrid": _hybrid(pricer), "row": row.row}  # fmt: skip
+               "model": f"{language.layers}x{language.width}", "hybrid": _hybrid(pricer), "row": row.row,
+               "nominal_bytes": language.parameters() * (row.weight_bits or 16.0) / 8.0}  # fmt: skip
     found: list[Target | Skipped] = []
 
     def add(stage: str, given: tuple[object, ...] | str, machine: str) -> None:
@@ -175,6 +201,7 @@ def _targets(row: Measurement, pricer: Pricer) -> list[Target | Skipped]:
     # An end-to-end rate contains prefill, which needs the peak; its machine is the one of prefill.
     whole = not isinstance(decode, str) and decode[3] is not None
     add("decode", decode, "machine" if whole else "decode_machine")
+    add("speculation", _speculation(row, pricer), "decode_machine")
     add("prefill", _prefill(row, pricer), "machine")
     if row.vit_ms is not None and row.image_tokens and card.tiling is not None and row.mode == "vanilla":
         load = token_load(card, int(row.image_tokens))

@@ -21,7 +21,7 @@ from simdrive.latency.device import DeviceSpec, Job, build_device
 from simdrive.latency.jitter import Jitter
 from simdrive.latency.source import LatencySource, RequestBatch
 from simdrive.latency.states import ClockStates
-from simdrive.types import STAGES, Float, Long
+from simdrive.types import STAGES, Charge, Float, Long
 
 LAYERS = ("jitter", "states", "corunners", "device")  # what a configuration may put around any source
 RIDGE_TOKENS = 128  # assumption: a 16-bit model on an embedded chip; half and double of it bound the unclear range
@@ -97,6 +97,16 @@ class Disturbed:
         state = self.states.at(key, _start_us(requests, row)) if self.states is not None else None
         left = [1.0 - sum(getattr(one, field) for one in self.corunners) for field in ("compute", "bandwidth")]
         return (left[0], left[1]) if state is None else (left[0] * state.compute, left[1] * state.bandwidth)
+
+    def check_charge(self, charge: Charge) -> None:
+        """Refuse an agent that the source inside cannot price.
+
+        Raises:
+            SimdriveError: saying why.
+        """
+        check = getattr(self.undisturbed, "check_charge", None)
+        if check is not None:
+            check(charge)
 
     def conditions(self, requests: RequestBatch) -> tuple[str, ...]:
         """Return the clock state, ``burst`` and ``cold_start`` of each request, joined by ``+``."""

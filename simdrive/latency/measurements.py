@@ -18,7 +18,6 @@ SHIPPED_ROWS = Path(__file__).resolve().parent / "data" / "edge_calibration.csv"
 COLUMNS = ("chip", "model", "weight_bits", "act_bits", "runtime", "prompt_tokens", "image_tokens", "ttft_ms",
            "decode_tok_s", "note")  # fmt: skip
 _NUMBERS = ("weight_bits", "act_bits", "prompt_tokens", "image_tokens", "ttft_ms", "decode_tok_s")
-_NOTE_NUMBERS = ("vit_ms", "accept_len", "pastKV")
 _MOST = 1e7
 
 
@@ -28,6 +27,8 @@ class Measurement:
 
     Attributes:
         row: number in the file, the header being row 1.
+        accept_length: mean tokens per pass of speculative decoding.
+        power: watts or the name of a power mode; empty where not said.
         ttft_ms: time to the first token; what it includes is said by ``note``.
         context: tokens in the cache during decode, where the row names them.
         outputs: tokens generated, where the row names them.
@@ -49,6 +50,8 @@ class Measurement:
     vit_ms: float | None
     keys: Mapping[str, str]
     note: str
+    power: str = ""
+    accept_length: float | None = None
 
     @property
     def mode(self) -> str:
@@ -93,9 +96,13 @@ def _measurement(row: int, given: Mapping[str, str], problems: list[str]) -> Mea
     past = re.search(r"pastKV=(\d+)", note)
     context = float(past.group(1)) if past else None
     vit = _number(keys.get("vit_ms", ""), row, "note (vit_ms)", problems)
+    accept = _number(keys.get("accept_len", ""), row, "note (accept_len)", problems)
+    if accept is not None and accept < 1.0:
+        problems.append(f"row {row}, column note (accept_len): must be at least 1, got {accept:g}")
     return Measurement(
         row=row, chip=given["chip"], model=given["model"], runtime=given["runtime"], context=context,
-        outputs=_outputs(note), vit_ms=vit, keys=keys, note=note, **numbers,
+        outputs=_outputs(note), vit_ms=vit, keys=keys, note=note,
+        power=(given.get("power_w") or "").strip(), accept_length=accept, **numbers,
     )  # fmt: skip
 
 

@@ -40,9 +40,11 @@ class Comparison:
 
 
 def compare(targets: Iterable[Target], calibration: Calibration | None = None) -> list[Comparison]:
-    """Predict targets with a calibration (default: the shipped one)."""
+    """Predict targets with a calibration (default: the shipped one); passes of speculative decoding only fit kappa."""
     found = []
     for target in targets:
+        if target.stage not in MODEL_STAGES:
+            continue
         parameters = parameters_of(target.runtime, calibration)
         stage = parameters.stage(target.stage)
         seconds = predicted_seconds(target, stage, parameters.prefill)

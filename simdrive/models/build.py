@@ -48,8 +48,8 @@ def build_model(shape: VlmShape, tokenizer: PreTrainedTokenizerFast, seed: int =
 
 
 def _ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
-    known = tokenizer.get_vocab()
-    return {mark: known[mark] for mark in MARKS}
+    ids: Any = tokenizer.convert_tokens_to_ids(list(MARKS))  # a list for a list
+    return dict(zip(MARKS, ids, strict=True))
 
 
 def _text(shape: VlmShape, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

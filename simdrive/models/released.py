@@ -102,9 +102,12 @@ class ReleasedProcessor:
         opening, fill, close = MARKS[self.family]
         text = f"{briefing}{_QUESTION}"
         if tokenizer.chat_template:
-            content: list[Any] = [{"type": "image"}] * len(pictures) + [{"type": "text", "text": text}]
-            messages: Any = [{"role": "user", "content": content}]
-            told = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            content: Any = [{"type": "image"}] * len(pictures) + [{"type": "text", "text": text}]
+            told = str(
+                tokenizer.apply_chat_template(
+                    [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+                )
+            )
         elif self.family == "internvl":
             told = f"{START}user\n{f'{fill}{chr(10)}' * len(pictures)}{text}{END}\n{START}assistant\n"
         else:

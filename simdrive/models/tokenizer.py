@@ -36,7 +36,7 @@ def train_tokenizer(lines: Iterable[str], most_tokens: int = 4096) -> PreTrained
         show_progress=False,
     )
     core.train_from_iterator(lines, trainer)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=core, pad_token=PAD, eos_token=END, padding_side="left",
         extra_special_tokens={"context_image_token": IMAGE},
     )  # fmt: skip

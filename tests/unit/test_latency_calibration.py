@@ -164,7 +164,8 @@ def test_malformed_tables_are_refused(tmp_path: Path) -> None:
     [
         ({"chip": "Jetson AGX Orin 65GB"}, "all", "unknown chip"),
         ({"weight_bits": "3"}, "all", "format"),
-        ({"note": "mode=EAGLE3;accept_len=4"}, "decode", "plain decoding"),
+        ({"note": "mode=EAGLE3"}, "decode", "accept length"),
+        ({"note": "mode=beam"}, "decode", "plain decoding"),
         ({"note": "mode=e2e_throughput"}, "decode", "output tokens"),
         ({"prompt_tokens": ""}, "prefill", "prompt tokens"),
         ({"note": "mode=vanilla;FlashHead"}, "decode", "LM head"),
@@ -180,6 +181,9 @@ def test_targets_by_hand(tmp_path: Path) -> None:
     assert not skipped
     found = {target.stage: target.seconds for target in targets}
     assert found == {"decode": 1.0 / 32.5, "prefill": pytest.approx(0.0657)}
+    drafted, _ = targets_of(read_measurements(rows_of(tmp_path, table(note="mode=EAGLE3;accept_len=4"))))
+    assert {target.stage: target.seconds for target in drafted} == {"speculation": 4.0 / 32.5}
+    assert compare(drafted) == []
     text = table(runtime="vLLM W4A16", note="mode=e2e_throughput;OSL 128", ttft_ms="")
     (whole,), _ = targets_of(read_measurements(rows_of(tmp_path, text)))
     assert (whole.steps, whole.seconds) == (127.0, 128.0 / 32.5)

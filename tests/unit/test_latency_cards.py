@@ -88,7 +88,7 @@ def test_dense_peaks_without_dla_and_power_modes() -> None:
     with pytest.raises(UnknownNameError, match="power mode of agx_orin_64gb"):
         orin.peak_flops("fp16", "60w")
     with pytest.raises(ParameterError, match="not published"):
-        load_card("chip", "agx_orin_32gb").peak_flops("fp16", "15w")
+        load_card("chip", "orin_nx_8gb").peak_flops("fp16", "15w")
 
 
 def test_runtime_lacks_a_precision() -> None:

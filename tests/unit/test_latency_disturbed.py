@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simdrive.build import build, load_config
-from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.errors import ParameterError, SimdriveError, UnknownNameError
 from simdrive.latency.chip_source import ChipLatency
 from simdrive.latency.disturbed import Corunner, Disturbed, build_source, slowdowns
 from simdrive.latency.jitter import Jitter
@@ -203,3 +203,11 @@ def test_wrong_layers_are_named(layers: dict[str, Any], error: type[Exception], 
 def test_shipped_states_say_what_they_are() -> None:
     for name in ("thermal", "memory_clock"):
         assert load_config("states", name)["description"].endswith(".")
+
+
+def test_who_cannot_be_priced_is_refused_through_every_layer() -> None:
+    chip = build("latency", "chip", chip="agx_orin_64gb")
+    Disturbed(chip).check_charge(CHARGE)
+    with pytest.raises(SimdriveError):
+        Disturbed(chip).check_charge(Charge())
+    Disturbed(Constant(100)).check_charge(Charge())  # a constant prices anybody

@@ -12,7 +12,7 @@ from simdrive.latency.architecture import architecture_card
 from simdrive.latency.chip import chip_card
 from simdrive.latency.names import load_card
 from simdrive.latency.parameters import prior, prior_of
-from simdrive.latency.pricing import HostTimes, Price, Pricer, price_cards, pricer, token_load
+from simdrive.latency.pricing import HostTimes, Price, Pricer, price_cards, pricer
 from simdrive.latency.roofline import (
     DEQUANTIZE,
     VECTOR_SHARE,
@@ -24,6 +24,7 @@ from simdrive.latency.roofline import (
     stage_seconds,
 )
 from simdrive.latency.runtime import runtime_card
+from simdrive.latency.token_load import token_load
 from simdrive.types import STAGES, Long
 
 HOST = HostTimes()
