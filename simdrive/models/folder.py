@@ -6,6 +6,7 @@ transformers; ``card.json`` says where the model comes from. Nothing is unpickle
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -42,6 +43,7 @@ class ModelCard:
     bits: float = 16.0  # per weight, as stored
     parents: tuple[str, ...] = ()
     weight_hash: str = ""  # SHA-256 of the weight file
+    tokenizer_hash: str = ""  # SHA-256 of tokenizer.json: ids of another tokenizer would be taken in silence
     data: Mapping[str, Any] = field(default_factory=dict)  # what it was trained on, and how long
     scores: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,6 +116,7 @@ def save_model(
         8.0 * dtype.itemsize if bits is None else bits,
         tuple(parents),
         weight_hash(folder),
+        _tokenizer_hash(folder),
         dict(data or {}),
         dict(scores or {}),
     )
@@ -137,6 +140,11 @@ def load_model(
     tokenizer = _tokenizer(folder)
     model = _weights(folder, kind, dtype)
     _check_tokenizer(folder, tokenizer, model)
+    if card is not None and card.tokenizer_hash not in ("", _tokenizer_hash(folder)):
+        raise ModelFolderError(
+            f"{folder / 'tokenizer.json'} does not belong to this model: it is not the one that {CARD} speaks of; "
+            "take the tokenizer that was saved with the weights"
+        )
     processor = _read(folder / PROCESSOR, "copy it from the folder the model was saved to")
     if card is None:
         family = next(name for name, known in CLASSES.items() if known is kind)
@@ -163,6 +171,10 @@ def _untied(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     first: dict[int, str] = {}
     weights: dict[str, torch.Tensor] = model.state_dict()
     return {key: value for key, value in weights.items() if first.setdefault(value.data_ptr(), key) == key}
+
+
+def _tokenizer_hash(folder: Path) -> str:
+    return hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
 
 
 def _class_of(folder: Path, config: Mapping[str, Any]) -> type[PreTrainedModel]:
