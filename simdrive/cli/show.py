@@ -90,8 +90,13 @@ def _of(group: str, name: str) -> dict[str, Any]:
             "parameters": {key: str(value) for key, value in found.parameters.items()},
         }
     if group == "agent":
-        from simdrive.build import build
+        from simdrive.build import build, load_config, locate
 
+        config = load_config("agent", name)
+        if "???" in map(str, config.values()):  # only the user knows the model; the rest can be told without it
+            about = (locate(str(config["_target_"])).__doc__ or "").strip().splitlines()[0]
+            given = {key: value for key, value in config.items() if key != "_target_"}
+            return {"description": about, "role": "model", "parameters": given}
         card = build("agent", name).card
         return {"description": card.description, "role": card.kind, "parameters": card.parameters}
     if group == "suite":

@@ -10,7 +10,7 @@ from simdrive.agents.constant_speed import ConstantSpeed
 from simdrive.agents.following import FREE_M, idm_acceleration
 from simdrive.agents.idm import Idm
 from simdrive.agents.r157_human import BRAKE_MPS2, R157Human, braking
-from simdrive.build import build, config_names
+from simdrive.build import build, config_names, load_config
 from simdrive.errors import SimdriveError
 from simdrive.sim.plans import plan_errors
 from simdrive.sim.state import Shape
@@ -130,6 +130,8 @@ def test_agents_that_see_need_a_view() -> None:
 
 def test_every_agent_config_builds() -> None:
     for name in config_names("agent"):
+        if "???" in map(str, load_config("agent", name).values()):  # a model that only the user has
+            continue
         agent = build("agent", name)
         assert agent.card.name == name
         assert agent.card.description
