@@ -61,7 +61,7 @@ def evaluate(
 def build_request(config: dict[str, Any], latency_name: str) -> Any:
     """Turn the composed configuration into a run request; every name is checked here."""
     from simdrive.eval.blocks import build_latency
-    from simdrive.eval.grid import agent_configs, latency_configs
+    from simdrive.eval.grid import agent_configs, latency_grid
     from simdrive.eval.runner import RunRequest
     from simdrive.metrics.evaluate import load_metrics
     from simdrive.scenarios.sampling import load_suite, suite_cases
@@ -78,14 +78,7 @@ def build_request(config: dict[str, Any], latency_name: str) -> Any:
         suite_version=suite.version,
         cases=suite_cases(suite),
         agents=agent_configs(names),
-        latencies=latency_configs(
-            latency_name,
-            config["latency"],
-            config["mode"],
-            config["waiting"],
-            config["aeb_monitor"],
-            config["deadline"],
-        ),
+        latencies=latency_grid(latency_name, config),
         metrics=metrics,
     )
     for latency in request.latencies:

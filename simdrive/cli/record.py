@@ -91,7 +91,7 @@ def _driven(config: dict[str, Any], latency_name: str) -> tuple[Any, Any]:
     """Drive the case of the configuration; every name is checked before."""
     from simdrive.cli.first_use import first_use
     from simdrive.eval.blocks import build_latency
-    from simdrive.eval.grid import AgentConfig, latency_configs
+    from simdrive.eval.grid import AgentConfig, latency_grid
     from simdrive.eval.reference import episode_input, references
     from simdrive.eval.rollout import rollout
     from simdrive.eval.work import build_agent
@@ -99,14 +99,7 @@ def _driven(config: dict[str, Any], latency_name: str) -> tuple[Any, Any]:
 
     case = _case(config)
     agent = AgentConfig.named(str(config["agent"]))
-    settings = latency_configs(
-        latency_name,
-        config["latency"],
-        config["mode"],
-        config["waiting"],
-        config["aeb_monitor"],
-        config["deadline"],
-    )
+    settings = latency_grid(latency_name, config)
     if len(settings) != 1:
         raise ParameterError(
             f"record drives one latency setting, got {len(settings)}; give single values, or use `simdrive eval`"

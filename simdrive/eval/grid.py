@@ -16,6 +16,7 @@ from simdrive.latency.modes import Mode
 from simdrive.models.where import find_model, weight_files, weight_hash
 from simdrive.streams import canonical_json
 
+AXES = ("latency", "mode", "waiting", "aeb_monitor", "deadline")  # of a configuration that drives
 _LABEL_FIELDS = 4  # a source with more shows only what differs from its file
 
 
@@ -69,6 +70,11 @@ def agent_configs(names: Sequence[str]) -> tuple[AgentConfig, ...]:
     if twice:
         raise ParameterError(f"agents names {', '.join(twice)} more than once")
     return agents
+
+
+def latency_grid(source_name: str, config: Mapping[str, Any]) -> tuple[LatencyConfig, ...]:
+    """Return the settings that the keys ``AXES`` of a composed configuration span, in order."""
+    return latency_configs(source_name, *(config[key] for key in AXES))
 
 
 def latency_configs(
