@@ -21,7 +21,7 @@ def train(
 ) -> None:
     """Train a model on driving samples; validation scores its answers and drives it in closed loop.
 
-    Options (key=value, defaults in configs/train.yaml): name, data, out, init, device, threads, tensorboard, shape.*,
+    Options (key=value, defaults in configs/train.yaml): name, data, out, init, deepen, device, threads, tensorboard, shape.*,
     train.*, validate.*. The same command continues where it stopped; under torchrun several processes train together.
     """
     request = build_request(compose_config("train", words or []))
@@ -54,6 +54,7 @@ def build_request(config: dict[str, Any]) -> Any:
         shape=_checked(VlmShape, config["shape"], "shape"),
         settings=_checked(TrainSettings, config["train"], "train"),
         init=Path(str(config["init"])) if config["init"] else None,
+        deepen=int(config["deepen"] or 0),
         device=str(config["device"]), threads=int(config["threads"]), tensorboard=bool(config["tensorboard"]),
         validate_every=every, validate_rows=rows, closed_loop=_checked(ClosedLoop, validate, "validate"),
     )  # fmt: skip

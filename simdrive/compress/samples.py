@@ -21,7 +21,7 @@ from simdrive.errors import SimdriveError
 from simdrive.types import Bytes, CameraSpec, Wants
 
 VERSION = 1
-TEXTS = ("state", "drive", "perception", "reasoning", "planning")
+TEXTS = ("state", "drive", "perception", "reasoning", "planning", "visible")
 SCHEMA = pa.schema(
     [
         ("case_key", pa.string()),

@@ -12,12 +12,14 @@ from typing import Any
 import torch
 
 from simdrive.compress.checkpoint import load_checkpoint, save_checkpoint
+from simdrive.compress.dense import dense_loss, nearest_of
 from simdrive.compress.draws import Draws, augmented
+from simdrive.compress.learner import Learner
 from simdrive.compress.lessons import turns_of
 from simdrive.compress.samples import Samples
 from simdrive.compress.soft_labels import SoftLabels
 from simdrive.errors import ParameterError
-from simdrive.models.chat import IGNORED, Chat, training_batch
+from simdrive.models.chat import Chat, training_batch
 from simdrive.models.processor import Processor, grey
 
 
@@ -43,6 +45,8 @@ class TrainSettings:
     soft_labels: bool = True
     augment: bool = True
     blind: bool = False  # grey pictures: a control that never saw a frame
+    dense: float = 0.0  # weight of the second task of the vision tower (simdrive.compress.dense); 0 = none
+    see_first: int = 0  # steps at the beginning in which it is the only task
     precision: str = "fp32"  # fp32, or bf16 = autocast
     log_every: int = 20
     save_every: int = 200
@@ -50,6 +54,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.accumulate, self.log_every, self.save_every) < 1:
             raise ParameterError("steps, batch, accumulate, log_every and save_every must be at least 1")
+        if self.see_first and self.dense <= 0.0:
+            raise ParameterError("see_first trains the dense task alone: give it a weight, e.g. train.dense=0.5")
         if self.precision not in ("fp32", "bf16"):
             raise ParameterError(f"precision must be fp32 or bf16, got {self.precision!r}")
 
@@ -84,10 +90,12 @@ class Trainer:
         vocabulary = model.config.text_config.vocab_size
         spread = (0.14, 0.04) if settings.soft_labels else ()
         self._soft = SoftLabels(self.chat.encoded, vocabulary, spread).to(device)
-        self.samples = samples
-        self._draws = Draws(samples, settings.lessons, settings.seed)
-        decay = [p for p in model.parameters() if p.ndim > 1]
-        rest = [p for p in model.parameters() if p.ndim <= 1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.learner = Learner(self.model, sum(processor.slots) if settings.dense else 0).to(self.device)
+        self.use(samples)
+        decay = [p for p in self.learner.parameters() if p.ndim > 1]
+        rest = [p for p in self.learner.parameters() if p.ndim <= 1]
         groups = [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
         self.step = 0
@@ -97,6 +105,7 @@ class Trainer:
     def use(self, samples: Samples) -> None:
         """Go on with other samples, e.g. more of them."""
         self.samples = samples
+        self._nearest = nearest_of(samples.texts["visible"]) if self.settings.dense else None
         self._draws = Draws(samples, self.settings.lessons, self.settings.seed)
 
     def run(self, until: int | None = None, hooks: tuple[tuple[int, Hook], ...] = ()) -> None:
@@ -130,7 +139,7 @@ class Trainer:
             loss = self._loss(forward, self.step * settings.accumulate + part) / settings.accumulate
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        torch.nn.utils.clip_grad_norm_(self.learner.parameters(), settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total
@@ -148,26 +157,30 @@ class Trainer:
         turns = [turns_of(self.samples, row, lesson, phrase) for row, phrase in asked]
         text = training_batch(self.chat, turns).to(self.device)  # padded on the right: causal attention needs no mask
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            logits, told = forward(text.ids, text.labels, seen.values, seen.grid)
-        return self._soft.loss(logits, told).mean()
+            logits, told, dense = forward(
+                text.ids, text.labels, seen.values, seen.grid, self.step >= settings.see_first
+            )
+        loss = torch.zeros((), device=self.device) if logits is None else self._soft.loss(logits, told).mean()
+        if dense is not None and self._nearest is not None:
+            loss = loss + settings.dense * dense_loss(dense.float(), self._nearest.rows(rows))
+        return loss
 
     def _wrapped(self) -> Any:
-        """Return ``(ids, labels, pixels) -> (logits, labels)`` at learned places, under DDP if there are several."""
-        learner = _Learner(self.model)
+        """Return what computes a batch, under DDP if there are several processes."""
         if self.processes.count == 1:
-            return learner
-        return torch.nn.parallel.DistributedDataParallel(learner, find_unused_parameters=True)
+            return self.learner
+        return torch.nn.parallel.DistributedDataParallel(self.learner, find_unused_parameters=True)
 
     def save(self) -> None:
         """Write the checkpoint (first process only)."""
         if self.processes.rank == 0:
             save_checkpoint(
-                self.out, self.model, self.optimizer, {"step": self.step, "settings": asdict(self.settings)}
+                self.out, self.learner, self.optimizer, {"step": self.step, "settings": asdict(self.settings)}
             )
 
     def resume(self) -> bool:
         """Go back to the checkpoint in ``out``; False if there is none."""
-        state = load_checkpoint(self.out, self.model, self.optimizer)
+        state = load_checkpoint(self.out, self.learner, self.optimizer)
         if state is not None:
             self.step = int(state["step"])
         return state is not None
@@ -179,23 +192,3 @@ class Trainer:
         self.out.mkdir(parents=True, exist_ok=True)
         with self._log.open("a") as log:
             log.write(json.dumps(row) + "\n")
-
-
-class _Learner(torch.nn.Module):
-    """Computes logits only where something is learned: most of a sequence is prompt."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, ids: torch.Tensor, labels: torch.Tensor, pixels: torch.Tensor, grid: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        given: dict[str, Any] = {"input_ids": ids, "pixel_values": pixels, "use_cache": False}
-        if grid is not None:  # the Qwen family wants to know where pictures are, and how large
-            places = (ids == self.model.config.image_token_id).long()
-            given |= {"image_grid_thw": grid, "mm_token_type_ids": places}
-        hidden = self.model.model(**given).last_hidden_state
-        told = labels[:, 1:]
-        learned = told != IGNORED
-        return self.model.lm_head(hidden[:, :-1][learned]), told[learned]

@@ -16,7 +16,9 @@ from simdrive.agents.language.questions import every_word
 from simdrive.compress.samples import Samples, read_samples
 from simdrive.compress.trainer import Hook, Processes, Trainer, TrainSettings
 from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, model_folder, validation_cases
+from simdrive.errors import ParameterError
 from simdrive.models.build import build_model
+from simdrive.models.deepen import deepen
 from simdrive.models.folder import load_model, save_model
 from simdrive.models.local import LocalModel, device_of, open_model
 from simdrive.models.processor import Processor
@@ -36,6 +38,7 @@ class TrainRequest:
     shape: VlmShape = VlmShape()  # noqa: RUF009 - frozen
     settings: TrainSettings = field(default_factory=TrainSettings)
     init: Path | None = None
+    deepen: int = 0  # language layers that the model of ``init`` grows to; 0 = stays as it is
     device: str = "auto"
     threads: int = 1
     tensorboard: bool = True
@@ -51,6 +54,7 @@ def train(request: TrainRequest, say: Say) -> Path:
         SimdriveError: if the data, the model to start from or a checkpoint is damaged or does not fit.
     """
     torch.set_num_threads(request.threads)
+    torch.set_flush_denormal(True)  # vanishing gradients would else cost a third of the time on many CPUs
     processes, device = _join(device_of(request.device))
     samples = read_samples(request.data, "train")
     tokenizer, model, shape, parents = _model(request)
@@ -73,6 +77,8 @@ def train(request: TrainRequest, say: Say) -> Path:
 
 def _model(request: TrainRequest) -> tuple[Any, Any, VlmShape, tuple[str, ...]]:
     if request.init is None:
+        if request.deepen:
+            raise ParameterError("deepen grows the model of init; without one say shape.text_layers")
         kept = request.out / "tokenizer.json"
         tokenizer = train_tokenizer(every_word() * 3)
         if kept.is_file():  # words may have come to the language since
@@ -83,6 +89,8 @@ def _model(request: TrainRequest) -> tuple[Any, Any, VlmShape, tuple[str, ...]]:
             tokenizer.save_pretrained(request.out)
         return tokenizer, build_model(request.shape, tokenizer, request.settings.seed), request.shape, ()
     loaded = load_model(request.init)
+    if request.deepen:
+        deepen(loaded.model, request.deepen)
     return loaded.tokenizer, loaded.model, shape_of(loaded.processor, request.shape), (loaded.card.name,)
 
 

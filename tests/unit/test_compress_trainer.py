@@ -138,3 +138,34 @@ def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ParameterError, match="at least 1"):
         TrainSettings(steps=0)
     assert PICTURED.shape == (1, 2, 16, 32, 3)
+
+
+def test_the_dense_task_is_learned_and_its_run_goes_on_identically(tmp_path: Path) -> None:
+    chosen = {"steps": 40, "dense": 1.0, "see_first": 40, "log_every": 10, "save_every": 20, "learning_rate": 5e-3}
+    whole = trainer(tmp_path, "whole", **chosen)
+    words = whole.model.lm_head.weight.detach().clone()
+    whole.run()
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.5 * losses[0]
+    assert torch.equal(words, whole.model.lm_head.weight)  # nothing was said yet
+    parts = trainer(tmp_path, "parts", **chosen)
+    parts.run(until=20)
+    parts = trainer(tmp_path, "parts", **chosen)
+    assert parts.resume()
+    parts.run()
+    assert weights(parts).tobytes() == weights(whole).tobytes()
+
+
+@pytest.mark.parametrize("family", ["internvl", "qwen2_5_vl"])
+def test_words_and_the_dense_task_share_one_pass(tmp_path: Path, family: str) -> None:
+    found = trainer(tmp_path, family, shape=VlmShape(**{**vars(TINY), "family": family}), steps=2, dense=0.5)
+    before = [p.detach().clone() for p in found.learner.parameters()]
+    found.run()
+    assert all(
+        not torch.equal(old, new) for old, new in zip(before, found.learner.parameters(), strict=True) if new.ndim > 1
+    )
+
+
+def test_seeing_first_needs_something_to_see() -> None:
+    with pytest.raises(ParameterError, match="train.dense"):
+        TrainSettings(see_first=10)
