@@ -17,13 +17,8 @@ def test_a_deeper_model_says_the_same_and_can_learn(family: str) -> None:
     before = model(input_ids=ids).logits
     deepen(model, 5)
     layers = model.model.language_model.layers
-    assert [layer.self_attn.layer_idx for layer in layers] == [
-        0,
-        1,
-        2,
-        3,
-        4,
-    ] and model.config.text_config.num_hidden_layers == 5
+    assert [layer.self_attn.layer_idx for layer in layers] == list(range(5))
+    assert model.config.text_config.num_hidden_layers == 5
     after = model(input_ids=ids).logits
     torch.testing.assert_close(after, before, rtol=0, atol=1e-5)
     after.square().mean().backward()
