@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, data, demo, evaluate, latency, listing, record, serve, show, study, train
+from simdrive.cli import bench, compress, data, demo, evaluate, latency, listing, record, serve, show, study, train
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -37,6 +37,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("record")(record.record)
 app.command("data")(data.data)
 app.command("train")(train.train)
+app.command("compress")(compress.compress)
 app.command("ls")(listing.ls)
 app.command("show")(show.show)
 app.command("serve")(serve.serve)

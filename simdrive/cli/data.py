@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -24,9 +23,11 @@ def data(
     workers, batch, keep_critical, keep_calm, cameras, frame_offsets_us. The same command continues where it stopped.
     """
     config = compose_config("data", words or [])
-    request = build_request(config)
     first_use()
     from simdrive.compress.data import data_cases, make_data, splits
+    from simdrive.compress.requests import data_request
+
+    request = data_request(config)
 
     out = Path(str(config["out"]))
     samples = cases = 0
@@ -42,19 +43,3 @@ def data(
         return
     stdout().print(f"{samples} samples of {cases} cases; cases per split: {shown_cases}", markup=False)
     stderr().print(f"data folder: {out.as_posix()}", markup=False)
-
-
-def build_request(config: dict[str, Any]) -> Any:
-    """Turn a composed configuration into a data request."""
-    from simdrive.compress.collect import Keeping
-    from simdrive.compress.data import DataRequest
-    from simdrive.compress.samples import Pictured
-    from simdrive.types import CameraSpec
-
-    pictured = Pictured(tuple(CameraSpec(**c) for c in config["cameras"]), tuple(config["frame_offsets_us"]))
-    return DataRequest(
-        suite=str(config["suite"]), seed=int(config["seed"]), cases=int(config["cases"]), pictured=pictured,
-        control=float(config["control"]), agent=config["agent"], model_share=float(config["model_share"]),
-        number=int(config["number"]), batch=int(config["batch"]),
-        keeping=Keeping(int(config["keep_critical"]), int(config["keep_calm"])),
-    )  # fmt: skip

@@ -1,0 +1,174 @@
+"""A model from nothing: stages one after the other, each resumable, each in a folder of its own.
+
+A recipe is a yaml file with a list of stages. Each names its kind, its folder, and what differs from the defaults of its
+kind in ``configs/<kind>.yaml``; a stage speaks of earlier ones by their names.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from simdrive.build import load_config
+from simdrive.compress.data import make_data
+from simdrive.compress.requests import data_request, settings_of, train_request
+from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
+from simdrive.streams import digest
+
+Say = Callable[[str], None]
+DONE = "stage.json"
+_OWN = ("stage", "name")  # fields of a recipe's entry that are no settings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a recipe."""
+
+    kind: str
+    name: str  # its folder under the recipe's
+    settings: Mapping[str, Any]  # what differs from configs/<kind>.yaml
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A stage that is done, and what it took."""
+
+    name: str
+    kind: str
+    seconds: float
+    peak_bytes: int
+    result: Path
+
+
+def load_recipe(name: str, stages: Mapping[str, Any] | None = None) -> tuple[Stage, ...]:
+    """Return the stages of ``configs/recipe/<name>.yaml`` or of a yaml file.
+
+    Args:
+        name: of the recipe.
+        stages: changes by stage name, e.g. ``{"expert": {"cases": 2}}``.
+
+    Raises:
+        ParameterError, UnknownNameError: if the recipe, a stage or a field does not exist, or a name is taken twice.
+    """
+    listed = load_config("recipe", name).get("stages")
+    if not isinstance(listed, list) or not listed:
+        raise ParameterError(f"recipe {name!r} must hold a list of stages")
+    found: list[Stage] = []
+    for entry in listed:
+        if not isinstance(entry, dict) or set(_OWN) - set(entry):
+            raise ParameterError(f"a stage of recipe {name!r} lacks one of {', '.join(_OWN)}: {entry}")
+        if entry["stage"] not in KINDS:
+            raise UnknownNameError("stage", str(entry["stage"]), KINDS)
+        if entry["name"] in [stage.name for stage in found]:
+            raise ParameterError(f"recipe {name!r} has two stages named {entry['name']!r}")
+        own = {key: value for key, value in entry.items() if key not in _OWN}
+        found.append(Stage(str(entry["stage"]), str(entry["name"]), own))
+    names = [stage.name for stage in found]
+    for other in stages or {}:
+        if other not in names:
+            raise UnknownNameError(f"stage of recipe {name!r}", other, names)
+    changed = tuple(Stage(s.kind, s.name, _merged(s.settings, (stages or {}).get(s.name, {}))) for s in found)
+    for stage in changed:
+        settings_of(stage.kind, stage.settings)
+    return changed
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(base)
+    for key, value in changes.items():
+        both = isinstance(found.get(key), Mapping) and isinstance(value, Mapping)
+        found[key] = _merged(found[key], value) if both else value
+    return found
+
+
+def run_recipe(stages: Sequence[Stage], out: Path, say: Say, workers: int = 1) -> list[Finished]:
+    """Run what is not done yet; the same call continues where the last one stopped.
+
+    Raises:
+        RunFolderError: if a finished stage was made with other settings.
+    """
+    done: list[Finished] = []
+    for number, stage in enumerate(stages):
+        folder = out / stage.name
+        known = {one.name: one for one in done}
+        before = _finished(stage, folder)
+        if before is None:
+            say(f"stage {number + 1} of {len(stages)}: {stage.kind} {stage.name}")
+            before = _run(stage, folder, known, say, workers)
+        done.append(before)
+    return done
+
+
+def _run(stage: Stage, folder: Path, known: Mapping[str, Finished], say: Say, workers: int) -> Finished:
+    folder.mkdir(parents=True, exist_ok=True)
+    spent = _spent(folder)
+    started = time.monotonic()
+    settings = settings_of(stage.kind, {**stage.settings, "out": str(folder)})
+    try:
+        result = KINDS[stage.kind](settings, known, folder, say, workers)
+    finally:
+        seconds = spent + time.monotonic() - started
+        (folder / "seconds.txt").write_text(f"{seconds:.1f}\n")
+    found = Finished(stage.name, stage.kind, round(seconds, 1), _peak_bytes(), result)
+    state = {"kind": stage.kind, "settings": dict(stage.settings), "seconds": found.seconds,
+             "peak_bytes": found.peak_bytes, "result": result.relative_to(folder).as_posix()}  # fmt: skip
+    (folder / DONE).write_text(json.dumps(state, indent=2) + "\n")
+    return found
+
+
+def _finished(stage: Stage, folder: Path) -> Finished | None:
+    if not (folder / DONE).is_file():
+        return None
+    state = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    if digest(state["settings"], 16) != digest(dict(stage.settings), 16) or state["kind"] != stage.kind:
+        raise RunFolderError(
+            f"{folder} was made with other settings than the recipe's stage {stage.name!r}; "
+            "choose another out folder, or delete this one and what came after it"
+        )
+    return Finished(stage.name, stage.kind, state["seconds"], state["peak_bytes"], folder / state["result"])
+
+
+def _spent(folder: Path) -> float:
+    """Seconds of earlier, interrupted runs of a stage."""
+    kept = folder / "seconds.txt"
+    return float(kept.read_text()) if kept.is_file() else 0.0
+
+
+def _peak_bytes() -> int:
+    """Largest memory of this process so far, or of one of its workers."""
+    sizes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(sizes) * 1024
+
+
+def _data(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
+    """Make samples; the agent may be a model of an earlier stage."""
+    if settings["agent"] in known:
+        driver = {"_target_": "simdrive.agents.vlm.Vlm", "model": str(known[settings["agent"]].result), "threads": 1}
+        settings["agent"] = str(folder / "agent.yaml")
+        Path(settings["agent"]).write_text(yaml.safe_dump(driver))
+    samples = sum(shard.samples for shard in make_data(data_request(settings), folder, workers))
+    say(f"{samples} samples")
+    return folder
+
+
+def _train(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
+    """Train; data and the model to start from may be those of earlier stages."""
+    from simdrive.compress.training import train
+
+    settings["data"] = [str(known[name].result) if name in known else name for name in settings["data"]]
+    if settings["init"] in known:
+        settings["init"] = str(known[settings["init"]].result)
+    return train(train_request(settings), say)
+
+
+KINDS: dict[str, Callable[[dict[str, Any], Mapping[str, Finished], Path, Say, int], Path]] = {
+    "data": _data,
+    "train": _train,
+}

@@ -1,0 +1,105 @@
+"""Recipes: stages that continue, refuse what does not fit, and hand their results on."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from simdrive.cli import app
+from simdrive.cli.compress import parsed
+from simdrive.compress.recipe import Stage, load_recipe, run_recipe
+from simdrive.compress.requests import settings_of
+from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
+from simdrive.models.folder import read_card
+
+TINY = {"text_width": 32, "text_layers": 1, "text_heads": 2, "text_kv_heads": 1, "text_ffn": 48, "vision_width": 16,
+        "vision_layers": 1, "vision_heads": 2, "vision_ffn": 24}  # fmt: skip
+RECIPE = """
+stages:
+  - {stage: data, name: expert, suite: SUITE, cases: 1, control: 0.0}
+  - {stage: train, name: first, data: [expert], train: {steps: 2, batch: 2}, shape: SHAPE, REST}
+  - {stage: data, name: own, suite: SUITE, cases: 1, control: 0.0, agent: first, model_share: 1.0, number: 1}
+  - {stage: train, name: second, data: [expert, own], init: first, deepen: 3, train: {steps: 1, batch: 2}, REST}
+"""
+REST = "tensorboard: false, validate: {every: 0}"
+
+
+def recipe(folder: Path) -> str:
+    suite = folder / "short.yaml"
+    suite.write_text("name: short\nversion: 1\nseed: 1\nentries: [{scenario: lead_braking, cases: 1}]\n")
+    path = folder / "tiny.yaml"
+    path.write_text(RECIPE.replace("SUITE", str(suite)).replace("SHAPE", json.dumps(TINY)).replace("REST", REST))
+    return str(path)
+
+
+def test_stages_hand_their_results_on_and_are_not_done_twice(tmp_path: Path) -> None:
+    stages = load_recipe(recipe(tmp_path))
+    said: list[str] = []
+    done = run_recipe(stages, tmp_path / "out", said.append)
+    assert [one.name for one in done] == ["expert", "first", "own", "second"]
+    card = read_card(done[-1].result)
+    assert card.parents == ("student",)
+    assert card.data["folders"] == ["expert", "own"]
+    assert card.data["steps"] == 1
+    assert len(list((tmp_path / "out" / "own").glob("model-*.parquet"))) == 1
+    assert all(one.seconds > 0 and one.peak_bytes > 1e8 for one in done)
+    again: list[str] = []
+    assert run_recipe(stages, tmp_path / "out", again.append) == done
+    assert again == []
+    other = (*stages[:3], replace(stages[3], settings={**stages[3].settings, "deepen": 2}))
+    with pytest.raises(RunFolderError, match="other settings than the recipe's stage 'second'"):
+        run_recipe(other, tmp_path / "out", said.append)
+
+
+def test_changes_reach_their_stage(tmp_path: Path) -> None:
+    given, changes = parsed(["recipe=x.yaml", "workers=2", "first.train.steps=5", "expert.cases=3"])
+    assert given == {"recipe": "x.yaml", "workers": 2}
+    stages = load_recipe(recipe(tmp_path), changes)
+    assert stages[0].settings["cases"] == 3
+    assert stages[1].settings["train"] == {"steps": 5, "batch": 2}
+    settings = settings_of("train", {"train": {"lessons": {"plan": 1.0}}, "shape": {"text_layers": 2}})
+    assert settings["train"]["lessons"] == {"plan": 1.0}
+    assert settings["shape"]["text_layers"] == 2
+    assert settings["shape"]["merge"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "text"),
+    [
+        (["nonsense"], ParameterError, "not of the form"),
+        (["speed=3"], UnknownNameError, "STAGE.FIELD"),
+        (["a.b=[1"], ParameterError, "cannot be read"),
+    ],
+)
+def test_wrong_words_are_refused(words: list[str], kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        parsed(words)
+
+
+def test_wrong_recipes_are_refused(tmp_path: Path) -> None:
+    name = recipe(tmp_path)
+    with pytest.raises(UnknownNameError, match="thrid"):
+        load_recipe(name, {"thrid": {"cases": 1}})
+    with pytest.raises(UnknownNameError, match="stpes"):
+        load_recipe(name, {"first": {"train": {"stpes": 1}}})
+    text = Path(name).read_text()
+    for change, kind, said in (
+        (("stage: data, name: own", "stage: dance, name: own"), UnknownNameError, "dance"),
+        (("name: own", "name: first"), ParameterError, "two stages named 'first'"),
+        (("stage: data, name: own", "stage: data"), ParameterError, "lacks one of"),
+        (("stages:", "steps:"), ParameterError, "list of stages"),
+    ):
+        Path(name).write_text(text.replace(*change))
+        with pytest.raises(kind, match=said):
+            load_recipe(name)
+
+
+def test_the_command_lists_what_it_would_do(tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["compress", f"recipe={recipe(tmp_path)}", "own.cases=7", "--dry-run"])
+    assert found.exit_code == 0
+    assert "own: data" in found.stdout
+    assert "'cases': 7" in found.stdout
+    assert CliRunner().invoke(app, ["compress"]).exit_code == 2
+    assert Stage("data", "x", {}).settings == {}
