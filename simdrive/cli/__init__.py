@@ -5,7 +5,22 @@ from __future__ import annotations
 import typer
 
 import simdrive
-from simdrive.cli import bench, compress, data, demo, evaluate, latency, listing, record, serve, show, study, train
+from simdrive.cli import (
+    bench,
+    compress,
+    data,
+    demo,
+    evaluate,
+    latency,
+    listing,
+    record,
+    serve,
+    show,
+    study,
+    train,
+    triad,
+    zoo,
+)
 
 TAIL = {"allow_extra_args": False, "ignore_unknown_options": False}
 
@@ -41,6 +56,8 @@ app.command("compress")(compress.compress)
 app.command("ls")(listing.ls)
 app.command("show")(show.show)
 app.command("serve")(serve.serve)
+app.command("triad")(triad.triad)
+app.command("zoo")(zoo.zoo)
 app.add_typer(bench.app, name="bench")
 app.add_typer(latency.app, name="latency")
 app.add_typer(study.app, name="study")

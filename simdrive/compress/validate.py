@@ -26,6 +26,7 @@ from simdrive.latency.modes import LatencySetting, Mode
 from simdrive.latency.source import Constant
 from simdrive.metrics.evaluate import evaluate, load_metrics
 from simdrive.models.local import LocalModel
+from simdrive.models.processor import grey
 from simdrive.scenarios.sampling import load_suite, suite_cases
 from simdrive.types import Agent
 
@@ -74,9 +75,15 @@ def drive(agent: Agent, known: Sequence[CaseReference], settings: ClosedLoop) ->
     }  # fmt: skip
 
 
-def answer_scores(model: LocalModel, samples: Samples, rows: Sequence[int], batch: int = 64) -> dict[str, Any]:
-    """Return the scores of a model's answers to the driving question and to each topic of the triad."""
+def answer_scores(
+    model: LocalModel, samples: Samples, rows: Sequence[int], batch: int = 64, blind: bool = False
+) -> dict[str, Any]:
+    """Return the scores of a model's answers to the driving question and to each topic of the triad.
+
+    With ``blind`` it is shown grey pictures.
+    """
     frames = samples.frames(rows) if model.chat.slots else None
+    frames = grey(frames) if blind and frames is not None else frames
     found: dict[str, Any] = {}
     for name in ("plan", *TOPICS):
         turns = [turns_of(samples, row, lesson_named(name), 0)[0] for row in rows]

@@ -6,12 +6,11 @@ import hashlib
 import json
 from pathlib import Path
 
-from simdrive.build import CONFIG_ROOT
 from simdrive.errors import UnknownNameError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"  # of weights in several files
-ZOO_ROOT = CONFIG_ROOT.parent / "zoo"
+ZOO_ROOT = Path(__file__).resolve().parent / "zoo"
 
 
 def zoo_names() -> tuple[str, ...]:
