@@ -13,6 +13,7 @@ from simdrive.agents.language.questions import Answers, answers, own_state
 from simdrive.agents.language.sights import KINDS, MOTIONS, PLACES, Sights, sights
 from simdrive.agents.language.targets import Targets, targets_of
 from simdrive.build import build
+from simdrive.compress.columns import columns
 from simdrive.compress.drivers import FaultyExpert, fault_of
 from simdrive.compress.samples import Pictured, pack, split_of
 from simdrive.eval.episode import EpisodeInput
@@ -95,8 +96,13 @@ class Collector:
         told = Targets(targets.change_mps[chosen], targets.side_m[chosen])
         seen = sights(part, self._pictured.cameras)
         said, states = answers(part, seen, told), own_state(part)
+        assert part.world is not None
+        dense = columns(part.world, part.ego, self._pictured.cameras).astype(np.float16)
         for row in range(len(part)):
-            self.rows.append(self._row(part, row, seen, said, states[row], bool(critical[chosen[row]])))
+            self.rows.append(
+                self._row(part, row, seen, said, states[row], bool(critical[chosen[row]]))
+                | {"columns": dense[row].tobytes()}
+            )
 
     def _chosen(self, batch: ObservationBatch, critical: Bool) -> Long:
         every = np.where(critical, self._keeping.critical, self._keeping.calm)

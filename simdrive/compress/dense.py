@@ -1,90 +1,68 @@
-"""A second task for the vision tower while it trains: say at once what stands where, before there are words for it.
+"""A second task for the vision tower while it trains: say what stands in each column of a picture, before there are words.
 
-Cross-entropy on a few words per picture teaches a vision tower slowly. The renderer knows every visible actor, so a head
-on the picture tokens learns the nearest one of each place beside the road: whether there is one, how far, how it moves,
-what it is. The head is thrown away after training.
+Cross-entropy on a few words per picture teaches a vision tower slowly. The truth of every column is known exactly
+(``simdrive.compress.columns``), so one small head, the same for all picture tokens, learns it beside the words; the head
+is thrown away after training.
 """
 
 from __future__ import annotations
-
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from simdrive.agents.language.sights import KINDS, MOTIONS, PLACES
-from simdrive.types import Float, Long
+from simdrive.agents.language.sights import KINDS
+from simdrive.compress.columns import CELL_PX
+from simdrive.errors import ParameterError
+from simdrive.models.processor import Processor
+from simdrive.types import Float
 
-FARTHEST_M = 150.0  # actors beyond are not asked for
-_OUT = 3 + len(MOTIONS) + len(KINDS)  # present, distance, offset, motion, kind
-_KIND_OF = {name: number for number, name in enumerate(KINDS.values())}
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """The nearest visible actor of each place, ``[N, PLACES]``; where there is none the rest means nothing."""
-
-    present: Float
-    distance: Float  # log(1 + metres ahead along the route)
-    offset_m: Float  # to the right of the route
-    motion: Long
-    kind: Long
-
-    def rows(self, rows: Long) -> Nearest:
-        """Return some rows."""
-        return Nearest(*(value[rows] for value in vars(self).values()))
-
-
-def nearest_of(visible: Sequence[str]) -> Nearest:
-    """Return the nearest actors of N rows from their lists of visible actors (JSON)."""
-    shape = (len(visible), len(PLACES))
-    present, distance, offset = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    motion, kind = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for row, text in enumerate(visible):
-        for actor in sorted(json.loads(text), key=lambda one: -float(one["ahead_m"])):  # the nearest is written last
-            place, ahead = PLACES.index(actor["place"]), max(float(actor["ahead_m"]), 0.0)
-            if ahead > FARTHEST_M:
-                continue
-            present[row, place], distance[row, place] = 1.0, np.log1p(ahead)
-            offset[row, place] = actor["offset_m"]
-            motion[row, place], kind[row, place] = MOTIONS.index(actor["motion"]), _KIND_OF[actor["kind"]]
-    return Nearest(present, distance, offset, motion, kind)
+_OUT = 4 + len(KINDS)  # anything there, distance, motion ahead and to the right, kind
+_DEPTH, _FORWARD, _RIGHT, _KIND = 1, 2, 3, 4
+_FORWARD_MPS, _RIGHT_MPS = 5.0, 3.0  # what counts as one
 
 
 class DenseHead(torch.nn.Module):
-    """Reads the nearest actors off the picture tokens of a request."""
+    """Reads the columns of a request's pictures off its picture tokens."""
 
-    def __init__(self, slots: int, width: int, hidden: int = 256) -> None:
+    def __init__(self, processor: Processor, width: int, hidden: int = 256) -> None:
         super().__init__()
-        self.slots = slots
+        self.slots = sum(processor.slots)
+        if processor.patch_px * processor.merge % CELL_PX:
+            raise ParameterError(
+                f"the dense task needs picture tokens of a multiple of {CELL_PX} pixels; set train.dense=0"
+            )
+        self.cells = processor.patch_px * processor.merge // CELL_PX
+        places = processor.spread(np.arange(self.slots, dtype=np.float64)[None])[0]  # [camera, rows, columns]
+        self.register_buffer("places", torch.from_numpy(places.astype(np.int64)), persistent=False)
         self.layers = torch.nn.Sequential(
-            torch.nn.LayerNorm(slots * width), torch.nn.Linear(slots * width, hidden), torch.nn.GELU(),
-            torch.nn.Linear(hidden, len(PLACES) * _OUT),
+            torch.nn.LayerNorm(width), torch.nn.Linear(width, hidden), torch.nn.GELU(),
+            torch.nn.Linear(hidden, self.cells * _OUT),
         )  # fmt: skip
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return ``[N, PLACES, values]`` of picture tokens ``[..., width]``, all of one request in a row."""
-        found: torch.Tensor = self.layers(tokens.reshape(-1, self.slots * tokens.shape[-1]))
-        return found.view(len(found), len(PLACES), _OUT)
+        """Return ``[N, camera, columns, values]`` of picture tokens ``[..., width]``, all of one request in a row."""
+        found: torch.Tensor = self.layers(tokens.reshape(-1, self.slots, tokens.shape[-1]))
+        spread = found[:, self.places].mean(dim=2)  # rows of tokens, one above the other, share their columns
+        return spread.reshape(len(found), len(self.places), -1, _OUT)
 
 
-def dense_loss(found: torch.Tensor, truth: Nearest) -> torch.Tensor:
-    """Return how far a head's answers ``[N, PLACES, values]`` are from the truth: a sum of cross-entropies and errors."""
-    present = torch.as_tensor(truth.present, dtype=torch.float32, device=found.device)
-    loss = F.binary_cross_entropy_with_logits(found[..., 0], present)
-    there = present > 0.0
+def dense_loss(found: torch.Tensor, truth: Float) -> torch.Tensor:
+    """Return how far a head's answers ``[N, camera, columns, values]`` are from the truth of ``columns``.
+
+    A sum of cross-entropies and robust errors: distances count by their logarithm, motion by what matters at once.
+    """
+    right = torch.as_tensor(truth, dtype=torch.float32, device=found.device)
+    there = right[..., 0] > 0.0
+    loss = F.binary_cross_entropy_with_logits(found[..., 0], there.float())
     if not bool(there.any()):
         return loss
-    seen, motions = found[there], 3 + len(MOTIONS)
-
-    def real(values: Any) -> torch.Tensor:
-        return torch.as_tensor(values, device=found.device)[there]
-
-    loss = loss + F.smooth_l1_loss(seen[:, 1], real(truth.distance).float(), beta=0.1)
-    loss = loss + 0.5 * F.smooth_l1_loss(seen[:, 2], real(truth.offset_m).float().clamp(-15.0, 15.0) / 4.0, beta=0.1)
-    loss = loss + 0.3 * F.cross_entropy(seen[:, 3:motions], real(truth.motion))
-    return loss + 0.3 * F.cross_entropy(seen[:, motions:], real(truth.kind))
+    seen, true = found[there], right[there]
+    wanted = (
+        (_DEPTH, true[:, 1].log1p(), 1.0),
+        (_FORWARD, true[:, 2] / _FORWARD_MPS, 0.5),
+        (_RIGHT, true[:, 3] / _RIGHT_MPS, 0.5),
+    )
+    for column, value, weight in wanted:
+        loss = loss + weight * F.smooth_l1_loss(seen[:, column], value, beta=0.1)
+    return loss + 0.3 * F.cross_entropy(seen[:, _KIND:], true[:, 0].long() - 1)

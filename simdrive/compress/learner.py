@@ -8,6 +8,7 @@ import torch
 
 from simdrive.compress.dense import DenseHead
 from simdrive.models.chat import IGNORED
+from simdrive.models.processor import Processor
 
 
 class Learned(NamedTuple):
@@ -15,25 +16,25 @@ class Learned(NamedTuple):
 
     logits: torch.Tensor | None  # [K, vocabulary] at the K learned places
     labels: torch.Tensor | None  # [K]
-    dense: torch.Tensor | None  # [N, places, values] of the head
+    dense: torch.Tensor | None  # [N, camera, columns, values] of the head
 
 
 class Learner(torch.nn.Module):
     """Computes logits only where something is learned: most of a sequence is prompt."""
 
-    def __init__(self, model: Any, slots: int = 0) -> None:
-        """Wrap a model; with ``slots`` picture tokens per request a dense head comes beside it."""
+    def __init__(self, model: Any, seen_by: Processor | None = None) -> None:
+        """Wrap a model; with the processor of its pictures a dense head comes beside it."""
         super().__init__()
         self.model = model
-        self.head = DenseHead(slots, model.config.text_config.hidden_size) if slots else None
+        self.head = DenseHead(seen_by, model.config.text_config.hidden_size) if seen_by else None
         self._tokens: torch.Tensor | None = None
         if self.head is not None:
             inner = model.model
-            projector = inner.multi_modal_projector if hasattr(inner, "multi_modal_projector") else inner.visual.merger
-            projector.register_forward_hook(self._keep)
+            last = inner.multi_modal_projector if hasattr(inner, "multi_modal_projector") else inner.visual
+            last.register_forward_hook(self._keep)
 
-    def _keep(self, module: Any, given: Any, tokens: torch.Tensor) -> None:
-        self._tokens = tokens
+    def _keep(self, module: Any, given: Any, found: Any) -> None:
+        self._tokens = found if isinstance(found, torch.Tensor) else found.pooler_output
 
     def forward(
         self, ids: torch.Tensor, labels: torch.Tensor, pixels: torch.Tensor, grid: torch.Tensor | None,

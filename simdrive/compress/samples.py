@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from simdrive.compress.columns import CELL_PX, VALUES
 from simdrive.errors import SimdriveError
-from simdrive.types import Bytes, CameraSpec, Wants
+from simdrive.types import Bytes, CameraSpec, Float, Wants
 
-VERSION = 1
-TEXTS = ("state", "drive", "perception", "reasoning", "planning", "visible")
+VERSION = 2
+TEXTS = ("state", "drive", "perception", "reasoning", "planning")
 SCHEMA = pa.schema(
     [
         ("case_key", pa.string()),
@@ -37,6 +38,10 @@ SCHEMA = pa.schema(
         ("reasoning", pa.string()),
         ("planning", pa.string()),
         ("visible", pa.string()),  # JSON: every actor in the pictures
+        (
+            "columns",
+            pa.binary(),
+        ),  # float16 [camera, columns, VALUES]: what stands in each column of the newest pictures
         ("critical", pa.bool_()),
         ("frames", pa.binary()),
     ]
@@ -121,6 +126,7 @@ class Samples:
     critical: np.ndarray  # [N] bool
     texts: dict[str, list[str]]
     blocks: list[bytes]
+    dense: list[bytes]
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -128,6 +134,15 @@ class Samples:
     def frames(self, rows: Sequence[int]) -> Bytes:
         """Return the pictures ``[N, camera, time, H, W, 3]`` of some rows."""
         return np.stack([unpack(self.blocks[row], self.pictured.shape) for row in rows])
+
+    def columns(self, rows: Sequence[int]) -> Float:
+        """Return what stands in the columns of some rows' pictures, ``[N, camera, columns, VALUES]``."""
+        cameras, _, _, width, _ = self.pictured.shape
+        shape = (len(rows), cameras, width // CELL_PX, len(VALUES))
+        found: Float = (
+            np.frombuffer(b"".join(self.dense[row] for row in rows), np.float16).reshape(shape).astype(np.float64)
+        )
+        return found
 
 
 def shards(folders: Sequence[Path]) -> list[Path]:
@@ -152,7 +167,9 @@ def read_samples(folders: Sequence[Path], split: str | None = None) -> Samples:
         SimdriveError: if a file is damaged, of another version, or shows other pictures than the first.
     """
     pictured: Pictured | None = None
-    columns: dict[str, list[Any]] = {name: [] for name in ("split", "scenario", "critical", "frames", *TEXTS)}
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("split", "scenario", "critical", "frames", "columns", *TEXTS)
+    }
     for path in shards(folders):
         try:
             table = pq.read_table(path, columns=list(columns))
@@ -170,6 +187,7 @@ def read_samples(folders: Sequence[Path], split: str | None = None) -> Samples:
     return Samples(
         pictured, np.array(columns["split"]), np.array(columns["scenario"]), np.array(columns["critical"], np.bool_),
         {name: columns[name] for name in TEXTS}, columns["frames"],
+        columns["columns"],
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from simdrive.compress.checkpoint import load_checkpoint, save_checkpoint
-from simdrive.compress.dense import dense_loss, nearest_of
+from simdrive.compress.dense import dense_loss
 from simdrive.compress.draws import Draws, augmented
 from simdrive.compress.learner import Learner
 from simdrive.compress.lessons import turns_of
@@ -92,7 +92,7 @@ class Trainer:
         self._soft = SoftLabels(self.chat.encoded, vocabulary, spread).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.learner = Learner(self.model, sum(processor.slots) if settings.dense else 0).to(self.device)
+            self.learner = Learner(self.model, processor if settings.dense else None).to(self.device)
         self.use(samples)
         decay = [p for p in self.learner.parameters() if p.ndim > 1]
         rest = [p for p in self.learner.parameters() if p.ndim <= 1]
@@ -105,7 +105,6 @@ class Trainer:
     def use(self, samples: Samples) -> None:
         """Go on with other samples, e.g. more of them."""
         self.samples = samples
-        self._nearest = nearest_of(samples.texts["visible"]) if self.settings.dense else None
         self._draws = Draws(samples, self.settings.lessons, self.settings.seed)
 
     def run(self, until: int | None = None, hooks: tuple[tuple[int, Hook], ...] = ()) -> None:
@@ -161,8 +160,8 @@ class Trainer:
                 text.ids, text.labels, seen.values, seen.grid, self.step >= settings.see_first
             )
         loss = torch.zeros((), device=self.device) if logits is None else self._soft.loss(logits, told).mean()
-        if dense is not None and self._nearest is not None:
-            loss = loss + settings.dense * dense_loss(dense.float(), self._nearest.rows(rows))
+        if dense is not None:
+            loss = loss + settings.dense * dense_loss(dense.float(), self.samples.columns(rows.tolist()))
         return loss
 
     def _wrapped(self) -> Any:

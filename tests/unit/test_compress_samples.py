@@ -25,6 +25,7 @@ def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
             "t_us": 100_000 * k, "driver": "expert_none", "ego": [float(k)] * 7, "state": f"at {k} of 15 side 0m follow",
             "drive": "speed 0 0 0 side 0m 0m", "perception": "nothing", "reasoning": "nothing",
             "planning": "keep straight for nothing", "visible": "[]", "critical": k % 3 == 0,
+            "columns": np.array([[[1, 5.0 + k, -2, 0], [0, 0, 0, 0]]], np.float16).tobytes(),
             "frames": pack(rng.integers(0, 255, PICTURED.shape, dtype=np.uint8)),
         }
         for k in range(count)
@@ -45,6 +46,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert found.frames([3, 1]).tobytes() == b"".join(
         unpack(made[k]["frames"], PICTURED.shape).tobytes() for k in (3, 1)
     )
+    assert found.columns([2, 0]).tolist() == [[[[1, 7, -2, 0], [0] * 4]], [[[1, 5, -2, 0], [0] * 4]]]
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
