@@ -34,6 +34,7 @@ class DenseHead(torch.nn.Module):
             )
         self.cells = processor.patch_px * processor.merge // CELL_PX
         places = processor.spread(np.arange(self.slots, dtype=np.float64)[None])[0]  # [camera, rows, columns]
+        self.places: torch.Tensor
         self.register_buffer("places", torch.from_numpy(places.astype(np.int64)), persistent=False)
         self.layers = torch.nn.Sequential(
             torch.nn.LayerNorm(width), torch.nn.Linear(width, hidden), torch.nn.GELU(),

@@ -107,6 +107,11 @@ class Trainer:
         self.samples = samples
         self._draws = Draws(samples, self.settings.lessons, self.settings.seed)
 
+    @property
+    def batch(self) -> int:
+        """Samples of a step, all processes together."""
+        return self.settings.batch * self.settings.accumulate * self.processes.count
+
     def run(self, until: int | None = None, hooks: tuple[tuple[int, Hook], ...] = ()) -> None:
         """Train up to step ``until`` (default: all); a hook is called after every so many steps."""
         last = min(until or self.settings.steps, self.settings.steps)
@@ -119,7 +124,7 @@ class Trainer:
             if self.step % self.settings.log_every == 0:
                 passed = time.monotonic() - started
                 self._note({"step": self.step, "loss": total / since, "rate": self.settings.rate(self.step),
-                            "samples_per_s": since * self.settings.batch * self.settings.accumulate / passed})  # fmt: skip
+                            "samples_per_s": since * self.batch / passed})  # fmt: skip
                 total, since, started = 0.0, 0, time.monotonic()
             if self.step % self.settings.save_every == 0 or self.step == last:
                 self.save()

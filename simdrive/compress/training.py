@@ -176,7 +176,7 @@ def _export(
     settings = request.settings
     data = {
         "folders": [path.name for path in request.data], "samples": len(trainer.samples), "steps": trainer.step,
-        "batch": settings.batch * settings.accumulate * trainer.processes.count, "blind": settings.blind,
+        "batch": trainer.batch, "blind": settings.blind,
         "learning_rate": settings.learning_rate, "seed": settings.seed,
     }  # fmt: skip
     save_model(
