@@ -22,6 +22,7 @@ from simdrive.agents.heard import heard
 from simdrive.agents.language.grammar import answer_forms
 from simdrive.agents.language.questions import driving_question, every_word
 from simdrive.agents.vlm import Vlm
+from simdrive.compress.requests import data_request, settings_of
 from simdrive.errors import ParameterError
 from simdrive.eval.episode import EpisodeInput
 from simdrive.eval.rollout import rollout
@@ -36,11 +37,9 @@ from simdrive.models.processor import Processor
 from simdrive.models.shape import VlmShape
 from simdrive.models.tokenizer import train_tokenizer
 from simdrive.scenarios.sampling import build_case, load_suite, suite_cases
-from simdrive.types import Agent, AgentCard, CameraSpec, Charge, Long, ObservationBatch, PlanBatch, TokenUsage
+from simdrive.types import Agent, AgentCard, Charge, Long, ObservationBatch, PlanBatch, TokenUsage
 
 _ZERO = LatencySetting(Constant(0.0), Mode("zero"))
-_SHAPE = VlmShape(text_layers=4)  # of a student
-_CAMERAS = (CameraSpec("front", 256, 128),)
 
 
 class PlainVlm:
@@ -117,9 +116,9 @@ class _Timed:
 def bench_infer(
     model: str = "",
     suite: str = "long_tail_v1",
-    episodes: int = 32,
+    episodes: int = 128,
     plain_episodes: int = 4,
-    batch: int = 32,
+    batch: int = 128,
     seconds: float = 6.0,
 ) -> dict[str, Any]:
     """Drive the same cases in both ways and return the bench object.
@@ -200,10 +199,15 @@ def _told(run: _Timed) -> list[str]:
 
 
 def _untrained(folder: Path) -> str:
-    """Save a model of a student's shape whose weights are drawn: as fast as a trained one."""
+    """Save a model as ``simdrive train`` makes them by default, with weights as drawn: as fast as a trained one."""
     tokenizer = train_tokenizer([line for line in every_word() for _ in range(2)])
-    model = build_model(_SHAPE, tokenizer, seed=0)
-    save_model(folder, model, tokenizer, Processor.of(_SHAPE, _CAMERAS), "untrained student", dtype=torch.float32)
+    trained = settings_of("train", {})
+    shape, gain = VlmShape(**trained["shape"]), float(trained["motion_gain"])
+    shown = data_request(settings_of("data", {})).pictured
+    processor = Processor.of(shape, shown.cameras, shown.frame_offsets_us, gain)
+    save_model(
+        folder, build_model(shape, tokenizer, seed=0), tokenizer, processor, "untrained student", dtype=torch.float32
+    )
     return str(folder)
 
 

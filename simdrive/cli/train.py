@@ -18,7 +18,8 @@ def train(
 ) -> None:
     """Train a model on driving samples; validation scores its answers and drives it in closed loop.
 
-    Options (key=value, defaults in configs/train.yaml): name, data, out, init, deepen, device, threads, tensorboard, shape.*,
+    Options (key=value, defaults in configs/train.yaml): name, data, out, init, deepen, motion_gain, device, threads,
+    tensorboard, shape.*,
     train.*, validate.*. The same command continues where it stopped; under torchrun several processes train together.
     """
     config = compose_config("train", words or [])

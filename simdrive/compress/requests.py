@@ -75,6 +75,7 @@ def train_request(config: Mapping[str, Any]) -> Any:
         shape=_checked(VlmShape, config["shape"], "shape"),
         settings=_checked(TrainSettings, config["train"], "train"),
         init=Path(str(config["init"])) if config["init"] else None, deepen=int(config["deepen"] or 0),
+        motion_gain=float(config["motion_gain"]),
         device=str(config["device"]), threads=int(config["threads"]), tensorboard=bool(config["tensorboard"]),
         validate_every=every, validate_rows=rows, closed_loop=_checked(ClosedLoop, validate, "validate"),
     )  # fmt: skip

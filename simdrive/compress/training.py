@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class TrainRequest:
     shape: VlmShape = VlmShape()  # noqa: RUF009 - frozen
     settings: TrainSettings = field(default_factory=TrainSettings)
     init: Path | None = None
+    motion_gain: float = 3.0  # of a model from drawn weights: how older pictures are shown (simdrive.models.processor)
     deepen: int = 0  # language layers that the model of ``init`` grows to; 0 = stays as it is
     device: str = "auto"
     threads: int = 1
@@ -57,8 +58,7 @@ def train(request: TrainRequest, say: Say) -> Path:
     torch.set_flush_denormal(True)  # vanishing gradients would else cost a third of the time on many CPUs
     processes, device = _join(device_of(request.device))
     samples = read_samples(request.data, "train")
-    tokenizer, model, shape, parents = _model(request)
-    processor = Processor.of(shape, samples.pictured.cameras, samples.pictured.frame_offsets_us)
+    tokenizer, model, processor, parents = _model(request, samples)
     trainer = Trainer(model, tokenizer, processor, samples, request.settings, request.out, device, processes)
     resumed = trainer.resume()
     count = sum(p.numel() for p in model.parameters())
@@ -75,7 +75,8 @@ def train(request: TrainRequest, say: Say) -> Path:
     return request.out / "best"
 
 
-def _model(request: TrainRequest) -> tuple[Any, Any, VlmShape, tuple[str, ...]]:
+def _model(request: TrainRequest, samples: Samples) -> tuple[Any, Any, Processor, tuple[str, ...]]:
+    shown = samples.pictured
     if request.init is None:
         if request.deepen:
             raise ParameterError("deepen grows the model of init; without one say shape.text_layers")
@@ -87,17 +88,15 @@ def _model(request: TrainRequest) -> tuple[Any, Any, VlmShape, tuple[str, ...]]:
             tokenizer = PreTrainedTokenizerFast.from_pretrained(request.out, local_files_only=True)
         else:
             tokenizer.save_pretrained(request.out)
-        return tokenizer, build_model(request.shape, tokenizer, request.settings.seed), request.shape, ()
+        processor = Processor.of(request.shape, shown.cameras, shown.frame_offsets_us, request.motion_gain)
+        return tokenizer, build_model(request.shape, tokenizer, request.settings.seed), processor, ()
     loaded = load_model(request.init)
     if request.deepen:
         deepen(loaded.model, request.deepen)
-    return loaded.tokenizer, loaded.model, shape_of(loaded.processor, request.shape), (loaded.card.name,)
-
-
-def shape_of(processor: Processor, like: VlmShape) -> VlmShape:
-    """Return a shape that cuts pictures as a processor does; widths and depths are those of ``like``."""
-    cut = {name: getattr(processor, name) for name in ("family", "tile_px", "patch_px", "merge")}
-    return replace(like, frames=len(processor.frame_offsets_us), **cut)
+    processor = loaded.processor
+    if (processor.cameras, processor.frame_offsets_us) != (shown.cameras, shown.frame_offsets_us):
+        raise ParameterError(f"{request.init} sees other pictures than the samples show; make data with its cameras")
+    return loaded.tokenizer, loaded.model, processor, (loaded.card.name,)
 
 
 def _join(device: str) -> tuple[Processes, str]:

@@ -77,4 +77,5 @@ def cut_patches(frames: Bytes, patch_px: int, merge: int) -> Bytes:
 
 def normalised(values: Bytes, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Return uint8 pixels ``[N, pieces, ...]`` as ``[N * pieces, ...]`` around zero."""
-    return (torch.from_numpy(values).to(device).flatten(0, 1).to(dtype) / 255.0 - MEAN) / DEVIATION
+    pixels = torch.from_numpy(values).to(device).flatten(0, 1).to(dtype)
+    return pixels.mul_(1.0 / (255.0 * DEVIATION)).sub_(MEAN / DEVIATION)

@@ -26,6 +26,8 @@ class Processor:
         tile_px, patch_px, merge: as in ``VlmShape``.
         cameras: what the model was trained to see, all of one size.
         frame_offsets_us: pictures of one camera that are stacked, newest first.
+        motion_gain: older pictures are shown as what has changed since, times this, around middle grey; 0 = as they are.
+            A patch embedding is linear: it sees small motion far sooner as a change than as two nearly equal pictures.
     """
 
     family: str
@@ -34,6 +36,7 @@ class Processor:
     merge: int
     cameras: tuple[CameraSpec, ...]
     frame_offsets_us: tuple[int, ...] = (0, -300_000)
+    motion_gain: float = 0.0
 
     def __post_init__(self) -> None:
         sizes = {(camera.height, camera.width) for camera in self.cameras}
@@ -43,7 +46,11 @@ class Processor:
 
     @classmethod
     def of(
-        cls, shape: VlmShape, cameras: Sequence[CameraSpec], frame_offsets_us: Sequence[int] = (0, -300_000)
+        cls,
+        shape: VlmShape,
+        cameras: Sequence[CameraSpec],
+        frame_offsets_us: Sequence[int] = (0, -300_000),
+        motion_gain: float = 0.0,
     ) -> Processor:
         """Return the processor of a shape.
 
@@ -54,7 +61,9 @@ class Processor:
             raise ParameterError(
                 f"frame_offsets_us {tuple(frame_offsets_us)} must name {shape.frames} frames, as VlmShape.frames says"
             )
-        return cls(shape.family, shape.tile_px, shape.patch_px, shape.merge, tuple(cameras), tuple(frame_offsets_us))
+        return cls(
+            shape.family, shape.tile_px, shape.patch_px, shape.merge, tuple(cameras), tuple(frame_offsets_us), motion_gain
+        )  # fmt: skip
 
     @property
     def wants(self) -> Wants:
@@ -74,6 +83,8 @@ class Processor:
         self, frames: Bytes, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> Pictures:
         """Return what the vision tower takes for frames ``[N, camera, time, H, W, 3]``."""
+        if self.motion_gain:
+            frames = changes(frames, self.motion_gain)
         if self.family == "internvl":
             return Pictures(normalised(cut_tiles(frames, self.tile_px), device, dtype))
         _, cameras, _, height, width, _ = frames.shape
@@ -114,6 +125,14 @@ class Processor:
             return cls(**fields, cameras=cameras, frame_offsets_us=offsets)
         except (KeyError, TypeError) as error:
             raise ParameterError(f"not the fields of a {KIND} processor: {error}") from error
+
+
+def changes(frames: Bytes, gain: float) -> Bytes:
+    """Return frames ``[N, camera, time, H, W, 3]`` whose older pictures show the newest minus them, around middle grey."""
+    shown = frames.copy()
+    moved = np.subtract(frames[:, :, :1], frames[:, :, 1:], dtype=np.int16)
+    shown[:, :, 1:] = np.clip(128.0 + np.float32(gain) * moved, 0.0, 255.0)
+    return shown
 
 
 def grey(frames: Bytes) -> Bytes:
