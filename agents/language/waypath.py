@@ -68,7 +68,8 @@ def _path(points: Float, course_rad: float) -> tuple[Float, CubicSpline | None, 
     if len(kept) == 1:
         return np.array(lengths), None, np.array(place_m)
     start = np.array([np.cos(course_rad), np.sin(course_rad)])
-    end = "not-a-knot" if len(kept) > 3 else (2, np.zeros(2))
+    # With a single knot ahead: the parabola.
+    end = "not-a-knot" if len(kept) > 2 else (1, 2.0 * heading - start)
     path = CubicSpline(lengths, np.array(kept), bc_type=((1, start), end))
     return np.array(lengths), path, np.array(place_m)
 
@@ -76,8 +77,7 @@ def _path(points: Float, course_rad: float) -> tuple[Float, CubicSpline | None, 
 def _distance(times_s: Float, place_m: Float, speed_mps: float) -> CubicHermiteSpline:
     """Return the distance over time: through all points, monotone, starting at the present speed if that can be."""
     means = np.diff(place_m) / np.diff(times_s)
-    end = "not-a-knot" if len(times_s) > 3 else (2, 0.0)
-    slopes = CubicSpline(times_s, place_m, bc_type=((1, speed_mps), end))(times_s, 1)
+    slopes = CubicSpline(times_s, place_m, bc_type=((1, speed_mps), "not-a-knot"))(times_s, 1)
     least = np.minimum(np.concatenate([means, means[-1:]]), np.concatenate([means[:1], means]))
     return CubicHermiteSpline(times_s, place_m, np.clip(slopes, 0.0, 3.0 * least))
 
@@ -126,7 +126,7 @@ def _extend(plan: Float, route: Float, route_s: float, since_s: float) -> None:
 
 def _beside(road: Float, x: float, y: float, near_s: float) -> tuple[float, float]:
     """Return (s, offset to the right) of a place beside a road ``[R, 5]``, ahead of or near ``near_s``."""
-    delta = np.diff(road[:, 1::-1][:, ::-1], axis=0)
+    delta = np.diff(road[:, :2], axis=0)
     span = np.hypot(delta[:, 0], delta[:, 1])
     dx, dy = x - road[:-1, 0], y - road[:-1, 1]
     u = (dx * delta[:, 0] + dy * delta[:, 1]) / span

@@ -59,7 +59,9 @@ class WaypointForm:
         if not isinstance(self.interval_s, int | float) or not 0.1 <= self.interval_s <= 2.0:
             raise ParameterError(f"interval_s of way-points must be 0.1 to 2 s, got {self.interval_s!r}")
         if self.horizon_s < 1.0 - 1e-9:
-            raise ParameterError(f"way-points must reach at least 1 s ahead, {self.points} x {self.interval_s} s do not")
+            raise ParameterError(
+                f"way-points must reach at least 1 s ahead, {self.points} x {self.interval_s} s do not"
+            )
 
     @property
     def horizon_s(self) -> float:
@@ -79,7 +81,8 @@ class WaypointForm:
     def briefing(self) -> str:
         """Return what to tell a model that was not trained on anything of simdrive, before its question."""
         first, second = AXES[self.axes]
-        example = ", ".join(_said(point) for point in _turned(_EXAMPLE[: min(3, self.points)], self.axes, back=True))
+        shown = _EXAMPLE_MPS[: min(3, self.points)] * self.interval_s
+        example = ", ".join(_said(point) for point in _turned(shown, self.axes, back=True))
         dots = ", ..." if self.points > 3 else ""
         return (
             f"You drive a car. Answer with the places where the car should be after {self.interval_s:g}, "
@@ -91,7 +94,7 @@ class WaypointForm:
         )
 
 
-_EXAMPLE = np.array([[4.9, 0.0], [9.6, 0.15], [14.0, 0.4]])
+_EXAMPLE_MPS = np.array([[9.8, 0.0], [19.2, 0.3], [28.0, 0.8]])  # places per second of interval: a car that slows down
 
 
 def waypoint_form(given: Mapping[str, Any] | None) -> WaypointForm:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import Actor, observe
 
@@ -71,6 +71,7 @@ def test_no_text_is_too_strange_to_read(text: str, axes: str) -> None:
     assert np.isfinite(points).all()
 
 
+@settings(deadline=None)  # kernels load on first use
 @given(st.text("[](),.0123456789 -+", max_size=60))
 def test_no_list_is_too_strange_to_drive(text: str) -> None:
     answer = heard(observe([], speed=8.0), [text], TokenUsage.zeros(1), form=TWO)
@@ -80,6 +81,7 @@ def test_no_list_is_too_strange_to_drive(text: str) -> None:
 POINT = st.tuples(st.floats(-999, 999), st.floats(-999, 999))
 
 
+@settings(deadline=None)
 @given(st.lists(POINT, min_size=2, max_size=2), st.floats(0.0, 40.0))
 def test_whatever_is_accepted_can_be_followed(pairs: list[tuple[float, float]], speed: float) -> None:
     text = f"[{', '.join(f'({x:.2f}, {y:.2f})' for x, y in pairs)}]"
@@ -91,7 +93,9 @@ def test_whatever_is_accepted_can_be_followed(pairs: list[tuple[float, float]], 
         assert length < 2 * 60.0 + 3.0 * plan[0, -1, 4] + 30.0
 
 
-@given(st.lists(st.tuples(st.floats(0.0, 8.0), st.floats(-1.0, 1.0)), min_size=3, max_size=3), st.sampled_from(tuple(AXES)))
+@given(
+    st.lists(st.tuples(st.floats(0.0, 8.0), st.floats(-1.0, 1.0)), min_size=3, max_size=3), st.sampled_from(tuple(AXES))
+)
 def test_points_are_read_back_as_they_were_said(steps: list[tuple[float, float]], axes: str) -> None:
     form = WaypointForm(points=3, axes=axes)
     points = np.cumsum(np.array([(x, y if x > 4.0 else 0.0) for x, y in steps]), axis=0).round(2)[None]
@@ -128,6 +132,7 @@ def arc(speed: float, acceleration: float, curvature: float, shift: float) -> Fl
     return np.stack([t, 100.0 + np.interp(s, fine, x), np.interp(s, fine, y), h, v], axis=1)
 
 
+@settings(deadline=None)
 @given(st.floats(4.0, 25.0), st.floats(-3.0, 2.0), st.floats(-1.0, 1.0), st.floats(-3.5, 3.5))
 def test_smooth_plans_come_back_within_five_centimetres(
     speed: float, acceleration: float, lateral: float, shift: float
@@ -138,7 +143,7 @@ def test_smooth_plans_come_back_within_five_centimetres(
     assert good.all()
     back = plans_of_waypoints(points, batch, form)[0]
     known = back[:, 0] <= form.horizon_s
-    for column, most in ((1, 0.05), (2, 0.05), (3, 0.02), (4, 0.6)):
+    for column, most in ((1, 0.05), (2, 0.05), (3, 0.03), (4, 0.6)):
         wanted = np.interp(back[known, 0], plan[:, 0], plan[:, column])
         at_points = np.isclose(back[known, 0] % form.interval_s, 0.0)
         error = np.abs(back[known, column] - wanted)
@@ -214,7 +219,7 @@ def test_the_briefing_tells_the_form_it_is_read_by() -> None:
     assert "up to 2 seconds" in told
     assert "x is how far to the right and y is how far ahead" in told
     example = told[told.index("[(") : told.index(", ...")] + "]"
-    assert read(example, WaypointForm(0.25, 3, "right_forward")) is not None
+    assert read(example, WaypointForm(0.5, 3, "right_forward")) == [[2.45, 0.0], [4.8, 0.07], [7.0, 0.2]]
     full = WaypointForm(1.0, 2).briefing()
     assert "..." not in full
 
