@@ -15,7 +15,9 @@ _SHOWN = 50  # faults in the text; --json has all
 
 def export(words: list[str], json: bool) -> None:
     """Write data folders as items of another format."""
-    options = parse_words(words, ("data", "out", "format", "frames", "rows", "style"), "option of 'simdrive data export'")
+    options = parse_words(
+        words, ("data", "out", "format", "frames", "rows", "style"), "option of 'simdrive data export'"
+    )
     for name in ("data", "out"):
         if not options.get(name):
             raise ParameterError(f"export needs {name}, e.g. 'simdrive data export data=[data/samples] out=data/items'")
@@ -42,7 +44,9 @@ def check(words: list[str], json: bool) -> None:
         SimdriveError: if an item cannot be used.
     """
     files = [word for word in words if "=" not in word]
-    options = parse_words([word for word in words if "=" in word], ("unknown", "images"), "option of 'simdrive data check'")
+    options = parse_words(
+        [word for word in words if "=" in word], ("unknown", "images"), "option of 'simdrive data check'"
+    )
     if len(files) != 1:
         raise ParameterError("check needs one file, e.g. 'simdrive data check data/items/train.json'")
     if not isinstance(images := options.get("images", True), bool):

@@ -164,7 +164,9 @@ def _entries(path: Path) -> list[Any]:
     if isinstance(blob, Mapping):
         blob = next((blob[name] for name in ROOTS if isinstance(blob.get(name), list)), None)
     if not isinstance(blob, list):
-        raise SimdriveError(f"{path} holds no items: its root must be a list, or an object with a list {', '.join(ROOTS)}")
+        raise SimdriveError(
+            f"{path} holds no items: its root must be a list, or an object with a list {', '.join(ROOTS)}"
+        )
     return blob
 
 
@@ -182,7 +184,9 @@ def _item(number: int, entry: Any, folder: Path) -> tuple[KdItem, list[Fault]]:
     images = _images(number, entry, folder)
     marks = sum(question.count(MARK) for question, _ in turns)
     if marks != len(images):
-        raise _ItemError(f"item {number} has {marks} {MARK} marks for {len(images)} images; both numbers must be the same")
+        raise _ItemError(
+            f"item {number} has {marks} {MARK} marks for {len(images)} images; both numbers must be the same"
+        )
     cameras = tuple(_camera_of(path) for path in images)
     tags, doubts = _tags(number, turns, cameras)
     return KdItem(number, turns, images, cameras, topic, tags, system), doubts
@@ -202,7 +206,10 @@ def _topic(given: Any) -> Topic | None:
 def _turns(number: int, entry: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
     messages = entry.get("messages")
     if messages is None and "question" in entry:
-        messages = [{"role": "user", "content": entry["question"]}, {"role": "assistant", "content": entry.get("answer")}]
+        messages = [
+            {"role": "user", "content": entry["question"]},
+            {"role": "assistant", "content": entry.get("answer")},
+        ]
     if not isinstance(messages, list) or not messages:
         raise _ItemError(f"item {number} has no list of messages")
     said: list[tuple[str, str]] = []
@@ -214,7 +221,9 @@ def _turns(number: int, entry: Mapping[str, Any]) -> tuple[str, tuple[tuple[str,
         said.append((role.strip().lower(), content))
     system = said.pop(0)[1] if said[0][0] == "system" else ""
     if not said or len(said) % 2 or [role for role, _ in said] != ["user", "assistant"] * (len(said) // 2):
-        raise _ItemError(f"item {number}: messages must be user and assistant in turn, got {[role for role, _ in said]!r:.120}")
+        raise _ItemError(
+            f"item {number}: messages must be user and assistant in turn, got {[role for role, _ in said]!r:.120}"
+        )
     if any(MARK in text for text in (system, *(text for role, text in said if role == "assistant"))):
         raise _ItemError(f"item {number} has {MARK} marks outside its questions")
     texts = [text for _, text in said]
@@ -232,7 +241,9 @@ def _images(number: int, entry: Mapping[str, Any], folder: Path) -> tuple[Path, 
         except (OSError, ValueError):  # a name that no file can have
             there = False
         if not there:
-            raise _ItemError(f"item {number}: image {str(path)!r:.300} does not exist; paths count from the folder of the file")
+            raise _ItemError(
+                f"item {number}: image {str(path)!r:.300} does not exist; paths count from the folder of the file"
+            )
     return paths
 
 

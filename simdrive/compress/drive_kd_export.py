@@ -83,9 +83,7 @@ def shown_frames(pictured: Pictured, frames: str) -> list[tuple[str, int, int, i
     names = ["CAM_" + re.sub(r"[^A-Z0-9]+", "_", camera.name.upper()).strip("_") for camera in pictured.cameras]
     if len(set(names)) != len(names):
         raise ParameterError(f"camera names must differ in letters and digits to be exported, got {', '.join(names)}")
-    return [
-        (name, camera, time, pictured.frame_offsets_us[time]) for camera, name in enumerate(names) for time in kept
-    ]
+    return [(name, camera, time, pictured.frame_offsets_us[time]) for camera, name in enumerate(names) for time in kept]
 
 
 def _items(samples: Samples, row: int, out: Path, split: str, request: ExportRequest) -> list[dict[str, Any]]:
