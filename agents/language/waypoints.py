@@ -54,9 +54,9 @@ class WaypointForm:
     def __post_init__(self) -> None:
         if self.axes not in AXES:
             raise UnknownNameError("axes of way-points", str(self.axes), AXES)
-        if not isinstance(self.points, int) or not 2 <= self.points <= 64:
+        if not 2 <= self.points <= 64:
             raise ParameterError(f"points of way-points must be a whole number from 2 to 64, got {self.points!r}")
-        if not isinstance(self.interval_s, int | float) or not 0.1 <= self.interval_s <= 2.0:
+        if not 0.1 <= self.interval_s <= 2.0:
             raise ParameterError(f"interval_s of way-points must be 0.1 to 2 s, got {self.interval_s!r}")
         if self.horizon_s < 1.0 - 1e-9:
             raise ParameterError(
@@ -71,7 +71,8 @@ class WaypointForm:
     @property
     def times_s(self) -> Float:
         """Times ``[K]`` of the points after the observation."""
-        return np.arange(1, self.points + 1) * float(self.interval_s)
+        times: Float = np.arange(1, self.points + 1) * float(self.interval_s)
+        return times
 
     @property
     def longest_tokens(self) -> int:
@@ -108,7 +109,11 @@ def waypoint_form(given: Mapping[str, Any] | None) -> WaypointForm:
     for name in given or {}:
         if name not in allowed:
             raise UnknownNameError("field of waypoints", str(name), allowed)
-    return WaypointForm(**(given or {}))
+    told = dict(given or {})
+    for name, kinds in (("points", (int,)), ("interval_s", (int, float)), ("axes", (str,))):
+        if name in told and (isinstance(told[name], bool) or not isinstance(told[name], kinds)):
+            raise ParameterError(f"{name} of way-points must be a {kinds[-1].__name__}, got {told[name]!r}")
+    return WaypointForm(**told)
 
 
 def waypoints_from(texts: Sequence[str], form: WaypointForm) -> tuple[Float, Bool]:
