@@ -8,6 +8,8 @@ that repeat mean speed zero. After the last way-point the plan holds its speed a
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
@@ -69,6 +71,7 @@ def _path(points: Float, course_rad: float) -> tuple[Float, CubicSpline | None, 
         return np.array(lengths), None, np.array(place_m)
     start = np.array([np.cos(course_rad), np.sin(course_rad)])
     # With a single knot ahead: the parabola.
+    end: Literal["not-a-knot"] | tuple[Literal[1], Float]
     end = "not-a-knot" if len(kept) > 2 else (1, 2.0 * heading - start)
     path = CubicSpline(lengths, np.array(kept), bc_type=((1, start), end))
     return np.array(lengths), path, np.array(place_m)
@@ -77,7 +80,7 @@ def _path(points: Float, course_rad: float) -> tuple[Float, CubicSpline | None, 
 def _distance(times_s: Float, place_m: Float, speed_mps: float) -> CubicHermiteSpline:
     """Return the distance over time: through all points, monotone, starting at the present speed if that can be."""
     means = np.diff(place_m) / np.diff(times_s)
-    slopes = CubicSpline(times_s, place_m, bc_type=((1, speed_mps), "not-a-knot"))(times_s, 1)
+    slopes = CubicSpline(times_s, place_m, bc_type=((1, np.array(speed_mps)), "not-a-knot"))(times_s, 1)
     least = np.minimum(np.concatenate([means, means[-1:]]), np.concatenate([means[:1], means]))
     return CubicHermiteSpline(times_s, place_m, np.clip(slopes, 0.0, 3.0 * least))
 
