@@ -71,7 +71,7 @@ class WaypointForm:
     @property
     def times_s(self) -> Float:
         """Times ``[K]`` of the points after the observation."""
-        times: Float = np.arange(1, self.points + 1) * float(self.interval_s)
+        times: Float = np.array([k * self.interval_s for k in range(1, self.points + 1)])
         return times
 
     @property
