@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from PIL import Image
 from simdrive.agents.api_client import Reply, Server, ServerError, request_key
 from simdrive.agents.api_trace import Recorder, read_trace
 from simdrive.agents.charging import charge_of
-from simdrive.agents.heard import heard
+from simdrive.agents.heard import AnswerForm, heard
+from simdrive.agents.heard import answer_form as read_as
 from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.types import AgentCard, Bytes, CameraSpec, Long, ObservationBatch, PlanBatch, TokenUsage, Wants
@@ -45,6 +47,8 @@ class ApiVlm:
         blind: bool = False,
         text_only: bool = False,
         description: str = "",
+        answer_form: AnswerForm = "targets",
+        waypoints: Mapping[str, Any] | None = None,
     ) -> None:
         """Look the model up at its server, or open a recorded trace.
 
@@ -53,13 +57,15 @@ class ApiVlm:
             name: in tables.
             charge: ``architecture`` and ``precision`` that requests are priced as.
             answer_style, phrasing, briefing: what is asked, and what is said before it.
-            max_output_tokens: of an answer.
+            max_output_tokens: of an answer; way-points need about 16 for each point.
             cameras, frame_offsets_us: what is shown; None = what the server says it wants, else one front camera now.
             key_variable: environment variable with the key; empty = none is needed.
             timeout_s, deadline_s, retries, concurrency: see ``Server``.
             record: file that replies are added to. replay: file to answer from instead of any server.
             blind, text_only: controls that see grey pictures, or none.
             description: for tables.
+            answer_form: ``targets`` of the driving language, or ``waypoints`` in text.
+            waypoints: ``interval_s``, ``points`` and ``axes`` of way-points; with them an empty briefing tells the form.
 
         Raises:
             ServerError: if the server is not there or does not serve the model.
@@ -69,6 +75,7 @@ class ApiVlm:
             raise UnknownNameError("answer_style", answer_style, STYLES)
         if not 0 <= phrasing < PHRASINGS or max_output_tokens < 1:
             raise ParameterError(f"phrasing must be 0 to {PHRASINGS - 1} and max_output_tokens at least 1")
+        self._form = read_as(answer_form, waypoints)
         if record and replay:
             raise ParameterError("give record or replay, not both")
         self._replies: dict[str, Reply] | None = None
@@ -81,10 +88,12 @@ class ApiVlm:
             told = _entry(self._server)
             self._recorder = Recorder(Path(record), told) if record else None
         self.wants = Wants() if text_only else _wants(told, cameras, frame_offsets_us)
-        self._style, self._phrasing, self._briefing, self._blind = answer_style, phrasing, briefing, blind
+        self._style, self._phrasing, self._blind = answer_style, phrasing, blind
+        self._briefing = briefing or (self._form.briefing() if self._form else "")
         self._most = max_output_tokens
         self.charge = charge_of(charge)
-        settings = {"url": url, "model": model, "answer_style": answer_style}
+        settings: dict[str, Any] = {"url": url, "model": model, "answer_style": answer_style}
+        settings |= {} if self._form is None else {"answer_form": answer_form, **asdict(self._form)}
         self.card = AgentCard(
             name, "control" if blind or text_only else "model",
             description or f"{model} at an OpenAI-compatible server, drives from camera frames", settings,
@@ -110,6 +119,7 @@ class ApiVlm:
             [reply.text for reply in replies],
             TokenUsage(counts[:, 0], counts[:, 1], counts[:, 2]),
             [reply.error or None for reply in replies],
+            self._form,
         )
 
     def _ask(self, bodies: list[dict[str, Any]]) -> list[Reply]:

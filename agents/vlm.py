@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
 from simdrive.agents.charging import charge_of
-from simdrive.agents.heard import heard
+from simdrive.agents.heard import AnswerForm, heard
+from simdrive.agents.heard import answer_form as read_as
 from simdrive.agents.language.grammar import answer_forms
 from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
 from simdrive.errors import ParameterError, UnknownNameError
@@ -45,6 +47,8 @@ class Vlm:
         most_tiles: int | None = None,
         weight_hash: str = "",
         description: str = "",
+        answer_form: AnswerForm = "targets",
+        waypoints: Mapping[str, Any] | None = None,
     ) -> None:
         """Load the model.
 
@@ -66,6 +70,8 @@ class Vlm:
             cameras, frame_offsets_us, most_tiles: of a released model; a zoo model brings its own.
             weight_hash: expected hash of the weights; empty = whatever they are.
             description: for tables.
+            answer_form: ``targets`` of the driving language, or ``waypoints`` in text; these are never constrained.
+            waypoints: ``interval_s``, ``points`` and ``axes`` of way-points; with them an empty briefing tells the form.
 
         Raises:
             UnknownNameError, ParameterError, ModelFolderError: if a name, a value or the folder is wrong.
@@ -74,6 +80,9 @@ class Vlm:
             raise UnknownNameError("answer_style", answer_style, STYLES)
         if not 0 <= phrasing < PHRASINGS or batch < 1:
             raise ParameterError(f"phrasing must be 0 to {PHRASINGS - 1} and batch at least 1, got {phrasing}, {batch}")
+        self._form = read_as(answer_form, waypoints)
+        if self._form is not None and constrained:
+            raise ParameterError("constrained holds answers to the driving language; set it false for way-points")
         if threads is not None:
             torch.set_num_threads(threads)
         loaded = open_model(model, dtype, device)
@@ -84,11 +93,12 @@ class Vlm:
             )
         self._model = LocalModel(
             loaded, cameras=camera_specs(cameras), frame_offsets_us=frame_offsets_us, most_tiles=most_tiles,
-            briefing=briefing, text_only=text_only,
+            briefing=briefing or (self._form.briefing() if self._form else ""), text_only=text_only,
         )  # fmt: skip
         forms = self._model.grammar(answer_forms(answer_style))
         self._grammar = forms if constrained else None
-        self._longest = forms.longest if max_output_tokens is None else max_output_tokens
+        longest = forms.longest if self._form is None else self._form.longest_tokens
+        self._longest = longest if max_output_tokens is None else max_output_tokens
         self._style, self._phrasing, self._blind, self._stale = answer_style, phrasing, blind, stale
         self._batch, self._fixed, self._look = batch, deterministic, attention
         self._first: dict[int, Bytes] = {}
@@ -96,6 +106,7 @@ class Vlm:
         self.wants, self.charge = self._model.wants, charge_of(charge)
         control = blind or stale or text_only
         settings: dict[str, Any] = {"answer_style": answer_style, "constrained": constrained, "dtype": dtype}
+        settings |= {} if self._form is None else {"answer_form": answer_form, **asdict(self._form)}
         settings |= {key: True for key, on in (("blind", blind), ("stale", stale), ("text_only", text_only)) if on}
         settings["parameters"] = loaded.card.parameters
         self.card = AgentCard(
@@ -111,7 +122,7 @@ class Vlm:
     def plan(self, batch: ObservationBatch) -> PlanBatch:
         """Ask the model about each observation and follow what it says."""
         said = self.say(batch)
-        return heard(batch, said.texts, said.usage)
+        return heard(batch, said.texts, said.usage, form=self._form)
 
     def say(self, batch: ObservationBatch) -> Said:
         """Return the model's words to each observation."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from simdrive.cli import data_items
 from simdrive.cli.compose import compose_config
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.first_use import first_use
@@ -21,7 +22,16 @@ def data(
 
     Options (key=value, defaults in configs/data.yaml): suite, seed, cases, control, out, agent, model_share, number,
     workers, batch, keep_critical, keep_calm, cameras, frame_offsets_us. The same command continues where it stopped.
+
+    'simdrive data export data=[data/samples] out=data/items' writes samples as Drive-KD items (PNG pictures and one JSON
+    list per split); frames=newest (or all: newest first) rows=500 (at most, per split) style=plan format=drive_kd.
+
+    'simdrive data check FILE' reads such a file: items per type, images per camera, faults; unknown=error (or skip)
+    images=true. Exits with 2 if an item cannot be used.
     """
+    if words and words[0] in ("export", "check"):
+        (data_items.export if words[0] == "export" else data_items.check)(words[1:], json)
+        return
     config = compose_config("data", words or [])
     first_use()
     from simdrive.compress.data import data_cases, make_data, splits

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from simdrive.agents.language.questions import ASKED, DRIVING, PHRASINGS, TOPICS
 from simdrive.compress.samples import Samples
-from simdrive.models.chat import Turn
+
+if TYPE_CHECKING:  # torch comes with it, and data can be exported without
+    from simdrive.models.chat import Turn
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,24 @@ def test_free_talk_is_unparsable_and_keeps_its_cost(fakes: Any) -> None:
     assert answer.usage.output.tolist() == [8] * COUNT
 
 
+def test_way_points_are_asked_for_and_followed(fakes: Any) -> None:
+    fake = fakes(_completion("[(6, 0), (12, 0), (18, 0.5), (24, 1), (30, 1), (36, 1)]"))
+    agent = _agent(fake.url, answer_form="waypoints", waypoints={"axes": "forward_left"})
+    batch = _batch()
+    answer = agent.plan(batch)
+    assert answer.error == (None,) * COUNT
+    assert answer.plan[:, 12, 1] - batch.ego[:, 0] == pytest.approx(36.0, abs=1e-3)
+    assert answer.plan[:, 12, 2] - batch.ego[:, 1] == pytest.approx(-1.0, abs=1e-3)
+    asked = fake.seen[0][1]["messages"][0]["content"][-1]["text"]
+    assert "exactly 6 points" in asked
+    assert asked.endswith(" ?")
+    assert agent.card.parameters["interval_s"] == 0.5
+    told = _agent(fake.url, answer_form="waypoints", briefing="Go. ")
+    told.plan(batch)
+    assert fake.seen[-1][1]["messages"][0]["content"][-1]["text"].startswith("Go. at ")
+    assert _agent(fakes(_completion()).url, answer_form="waypoints").plan(batch).error == ("unparsable",) * COUNT
+
+
 def test_a_dead_server_is_named_at_once(fakes: Any) -> None:
     fake = fakes(_completion())
     with pytest.raises(ServerError, match=r"does not serve 'other'; it serves m"):

@@ -17,7 +17,8 @@ from simdrive.eval.grid import AgentConfig
 from simdrive.eval.rollout import rollout
 from simdrive.latency.modes import LatencySetting
 from simdrive.latency.source import Constant
-from simdrive.types import ObservationBatch, RequestStatus
+from simdrive.models.local import Said
+from simdrive.types import ObservationBatch, RequestStatus, TokenUsage
 
 COUNT = 7
 
@@ -150,6 +151,21 @@ def test_a_run_names_the_weights_and_refuses_others(folder: Path, tmp_path: Path
     assert agent.card.weight_hash in resolved.config
     with pytest.raises(ParameterError, match="this run was planned with 0123"):
         instantiate({"_target_": "simdrive.agents.vlm.Vlm", "model": str(folder), "weight_hash": "0123"})
+
+
+def test_way_points_are_read_instead_of_targets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = _agent(folder, constrained=False, answer_form="waypoints", waypoints={"points": 3, "axes": "forward_right"})
+    batch = _batch()
+    free = agent.plan(dataclasses.replace(batch, max_output_tokens=np.full(COUNT, 4)))
+    assert free.error == ("unparsable",) * COUNT
+    usage = TokenUsage.zeros(COUNT)
+    monkeypatch.setattr(agent, "say", lambda _: Said(["[(6, 0), (12, 0), (18, 0.5)]"] * COUNT, usage))
+    answer = agent.plan(batch)
+    assert answer.error == (None,) * COUNT
+    assert answer.plan[:, 6, 2] - batch.ego[:, 1] == pytest.approx(0.5, abs=1e-3)
+    assert agent.card.parameters["axes"] == "forward_right"
+    with pytest.raises(ParameterError, match="set it false for way-points"):
+        _agent(folder, answer_form="waypoints")
 
 
 def test_wrong_settings_are_named(folder: Path) -> None:
