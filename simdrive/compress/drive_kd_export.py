@@ -43,7 +43,7 @@ class ExportRequest:
             raise UnknownNameError("frames", str(self.frames), FRAMES)
         if self.style not in ("plan", "reason_plan", "full"):
             raise UnknownNameError("style", str(self.style), ("plan", "reason_plan", "full"))
-        if not isinstance(self.rows, int) or self.rows < 1:
+        if self.rows < 1:
             raise ParameterError(f"rows must be a whole number of at least 1, got {self.rows!r}")
 
 
