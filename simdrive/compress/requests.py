@@ -60,7 +60,7 @@ def train_request(config: Mapping[str, Any]) -> Any:
     Raises:
         ParameterError, UnknownNameError: if a value is out of range or a field does not exist.
     """
-    from simdrive.compress.trainer import TrainSettings
+    from simdrive.compress.settings import TrainSettings
     from simdrive.compress.training import TrainRequest
     from simdrive.compress.validate import ClosedLoop
     from simdrive.models.shape import VlmShape

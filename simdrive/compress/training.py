@@ -14,7 +14,8 @@ import torch
 
 from simdrive.agents.language.questions import every_word
 from simdrive.compress.samples import Samples, read_samples
-from simdrive.compress.trainer import Hook, Processes, Trainer, TrainSettings
+from simdrive.compress.settings import TrainSettings
+from simdrive.compress.trainer import Hook, Processes, Trainer
 from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, model_folder, validation_cases
 from simdrive.errors import ParameterError
 from simdrive.models.build import build_model

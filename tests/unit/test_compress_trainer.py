@@ -11,8 +11,9 @@ from test_compress_samples import PICTURED, written
 from simdrive.agents.language.questions import every_word
 from simdrive.compress.checkpoint import load_checkpoint
 from simdrive.compress.lessons import lesson_named, turns_of
+from simdrive.compress.settings import TrainSettings
 from simdrive.compress.soft_labels import SoftLabels
-from simdrive.compress.trainer import Trainer, TrainSettings
+from simdrive.compress.trainer import Trainer
 from simdrive.errors import ParameterError, SimdriveError
 from simdrive.models.build import build_model
 from simdrive.models.chat import IGNORED, Chat, training_batch

@@ -1,0 +1,49 @@
+"""What a step learns from: the right answers, and what stands in the pictures."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+
+from simdrive.compress.batches import Batch
+from simdrive.compress.dense import dense_loss
+from simdrive.compress.samples import Samples
+from simdrive.compress.settings import TrainSettings
+from simdrive.compress.soft_labels import SPREAD, SoftLabels
+from simdrive.models.chat import Chat
+
+
+class Objective(Protocol):
+    """Turns a batch into gradients."""
+
+    def __call__(self, forward: Any, batch: Batch, step: int, share: float) -> float:
+        """Add ``share`` times the gradients of a batch to the weights'; return as much of its loss.
+
+        ``forward`` is the learner (``simdrive.compress.learner``), wrapped where several processes train.
+        """
+
+
+class Supervision:
+    """Cross-entropy on the answers, softened where a number is nearly right, and the dense task beside it."""
+
+    def __init__(self, chat: Chat, model: Any, samples: Samples, settings: TrainSettings, device: torch.device) -> None:
+        spread = SPREAD if settings.soft_labels else ()
+        self._soft = SoftLabels(chat.encoded, model.config.text_config.vocab_size, spread).to(device)
+        self._samples, self._settings = samples, settings
+
+    def __call__(self, forward: Any, batch: Batch, step: int, share: float) -> float:
+        """Add the gradients of a batch."""
+        loss = self.loss(forward, batch, step) * share
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def loss(self, forward: Any, batch: Batch, step: int) -> torch.Tensor:
+        """Return the loss of a batch."""
+        settings, text, seen = self._settings, batch.text, batch.seen
+        with torch.autocast(text.ids.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            logits, told, dense = forward(text.ids, text.labels, seen.values, seen.grid, step >= settings.see_first)
+        loss = text.ids.new_zeros((), dtype=torch.float32) if logits is None else self._soft.loss(logits, told).mean()
+        if dense is not None:
+            loss = loss + settings.dense * dense_loss(dense.float(), self._samples.columns(batch.rows.tolist()))
+        return loss
