@@ -34,16 +34,16 @@ class Supervision:
 
     def __call__(self, forward: Any, batch: Batch, step: int, share: float) -> float:
         """Add the gradients of a batch."""
-        loss = self.loss(forward, batch, step) * share
+        loss = self.loss_and_logits(forward, batch, step)[0] * share
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
-    def loss(self, forward: Any, batch: Batch, step: int) -> torch.Tensor:
-        """Return the loss of a batch."""
+    def loss_and_logits(self, forward: Any, batch: Batch, step: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the loss of a batch, and the logits at its learned places if there were words."""
         settings, text, seen = self._settings, batch.text, batch.seen
         with torch.autocast(text.ids.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             logits, told, dense = forward(text.ids, text.labels, seen.values, seen.grid, step >= settings.see_first)
         loss = text.ids.new_zeros((), dtype=torch.float32) if logits is None else self._soft.loss(logits, told).mean()
         if dense is not None:
             loss = loss + settings.dense * dense_loss(dense.float(), self._samples.columns(batch.rows.tolist()))
-        return loss
+        return loss, logits
