@@ -135,7 +135,8 @@ class Distillation:
         start = 0
         for parameter in parameters:
             part = gradient[start : start + parameter.numel()].view_as(parameter)
-            parameter.grad = part.clone() if parameter.grad is None else parameter.grad + part
+            before: torch.Tensor | None = parameter.grad
+            parameter.grad = part.clone() if before is None else before + part
             start += parameter.numel()
 
 
