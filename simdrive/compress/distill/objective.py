@@ -135,7 +135,7 @@ class Distillation:
         start = 0
         for parameter in parameters:
             part = gradient[start : start + parameter.numel()].view_as(parameter)
-            before: torch.Tensor | None = parameter.grad
+            before = getattr(parameter, "grad", None)  # typed as if it were always there
             parameter.grad = part.clone() if before is None else before + part
             start += parameter.numel()
 
