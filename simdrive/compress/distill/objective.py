@@ -132,12 +132,15 @@ class Distillation:
         return {term: float(self._settings.weights.get(term, 1.0)) for term in (SUPERVISED, *self._settings.terms)}
 
     def _add(self, gradient: torch.Tensor, parameters: list[torch.nn.Parameter]) -> None:
-        start = 0
-        for parameter in parameters:
+        start, kept = 0, _gradients(parameters)
+        for parameter, before in zip(parameters, kept, strict=True):
             part = gradient[start : start + parameter.numel()].view_as(parameter)
-            before = getattr(parameter, "grad", None)  # typed as if it were always there
             parameter.grad = part.clone() if before is None else before + part
             start += parameter.numel()
+
+
+def _gradients(parameters: list[torch.nn.Parameter]) -> list[torch.Tensor | None]:
+    return [parameter.grad for parameter in parameters]
 
 
 def softened_kl(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
