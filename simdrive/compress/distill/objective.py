@@ -132,15 +132,11 @@ class Distillation:
         return {term: float(self._settings.weights.get(term, 1.0)) for term in (SUPERVISED, *self._settings.terms)}
 
     def _add(self, gradient: torch.Tensor, parameters: list[torch.nn.Parameter]) -> None:
-        start, kept = 0, _gradients(parameters)
-        for parameter, before in zip(parameters, kept, strict=True):
+        start = 0
+        for parameter in parameters:
             part = gradient[start : start + parameter.numel()].view_as(parameter)
-            parameter.grad = part.clone() if before is None else before + part
+            parameter.grad = part.clone() if parameter.grad is None else parameter.grad + part
             start += parameter.numel()
-
-
-def _gradients(parameters: list[torch.nn.Parameter]) -> list[torch.Tensor | None]:
-    return [parameter.grad for parameter in parameters]
 
 
 def softened_kl(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -151,6 +147,5 @@ def softened_kl(student: torch.Tensor, teacher: torch.Tensor, temperature: float
 
 def _flat(loss: torch.Tensor, parameters: list[torch.nn.Parameter], retain: bool) -> torch.Tensor:
     """Return the gradient of a loss over all parameters as one vector."""
-    found = torch.autograd.grad(loss, parameters, retain_graph=retain, allow_unused=True)
-    pairs = zip(found, parameters, strict=True)
-    return torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for g, p in pairs])
+    found = torch.autograd.grad(loss, parameters, retain_graph=retain, allow_unused=True, materialize_grads=True)
+    return torch.cat([gradient.reshape(-1) for gradient in found])
