@@ -19,8 +19,8 @@ def train(
     """Train a model on driving samples; validation scores its answers and drives it in closed loop.
 
     Options (key=value, defaults in configs/train.yaml): name, data, out, init, deepen, motion_gain, device, threads,
-    tensorboard, shape.*,
-    train.*, validate.*. The same command continues where it stopped; under torchrun several processes train together.
+    processes, tensorboard, shape.*, train.*, validate.*. The same command continues where it stopped; instead of
+    processes=N torchrun may start them.
     """
     config = compose_config("train", words or [])
     from simdrive.compress.requests import train_request

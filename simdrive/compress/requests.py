@@ -76,7 +76,8 @@ def train_request(config: Mapping[str, Any]) -> Any:
         settings=_checked(TrainSettings, config["train"], "train"),
         init=Path(str(config["init"])) if config["init"] else None, deepen=int(config["deepen"] or 0),
         motion_gain=float(config["motion_gain"]),
-        device=str(config["device"]), threads=int(config["threads"]), tensorboard=bool(config["tensorboard"]),
+        device=str(config["device"]), threads=int(config["threads"]), processes=int(config["processes"]),
+         tensorboard=bool(config["tensorboard"]),
         validate_every=every, validate_rows=rows, closed_loop=_checked(ClosedLoop, validate, "validate"),
     )  # fmt: skip
 

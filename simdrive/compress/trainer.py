@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,12 @@ import torch
 from simdrive.compress.batches import Batches
 from simdrive.compress.checkpoint import load_checkpoint, save_checkpoint
 from simdrive.compress.learner import Learner
+from simdrive.compress.processes import Processes
 from simdrive.compress.samples import Samples
 from simdrive.compress.settings import TrainSettings
 from simdrive.compress.supervision import Objective, Supervision
 from simdrive.models.chat import Chat
 from simdrive.models.processor import Processor
-
-
-@dataclass(frozen=True)
-class Processes:
-    """Where this process stands among those that train together."""
-
-    rank: int = 0
-    count: int = 1
-
 
 Hook = Callable[[int, torch.nn.Module], None]  # step, model: validation, collection
 
@@ -37,17 +29,18 @@ class Trainer:
 
     def __init__(
         self, model: Any, tokenizer: Any, processor: Processor, samples: Samples, settings: TrainSettings, out: Path,
-        device: torch.device | str = "cpu", processes: Processes = Processes(), objective: Objective | None = None,
+        device: torch.device | str = "cpu", processes: Processes | None = None,
+        objective: Objective | None = None,
     ) -> None:  # fmt: skip
         """Prepare; the objective is supervision unless another one is given."""
         self.model, self.processor, self.settings, self.out = model.to(device), processor, settings, out
-        self.device, self.processes = torch.device(device), processes
+        self.device, self.processes = torch.device(device), processes or Processes()
         self.chat = Chat(tokenizer, processor.slots)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.learner = Learner(self.model, processor if settings.dense else None).to(self.device)
         self.samples = samples
-        self._batches = Batches(samples, self.chat, processor, settings, self.device, processes.rank)
+        self._batches = Batches(samples, self.chat, processor, settings, self.device, self.processes.rank)
         self._objective = objective or Supervision(self.chat, self.model, samples, settings, self.device)
         decay = [p for p in self.learner.parameters() if p.ndim > 1]
         rest = [p for p in self.learner.parameters() if p.ndim <= 1]

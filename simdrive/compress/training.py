@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ from typing import Any
 import torch
 
 from simdrive.agents.language.questions import every_word
+from simdrive.compress.processes import join, started_together, together
 from simdrive.compress.samples import Samples, read_samples
 from simdrive.compress.settings import TrainSettings
-from simdrive.compress.trainer import Hook, Processes, Trainer
+from simdrive.compress.trainer import Hook, Trainer
 from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, model_folder, validation_cases
 from simdrive.errors import ParameterError
 from simdrive.models.build import build_model
@@ -42,7 +42,8 @@ class TrainRequest:
     motion_gain: float = 3.0  # of a model from drawn weights: how older pictures are shown (simdrive.models.processor)
     deepen: int = 0  # language layers that the model of ``init`` grows to; 0 = stays as it is
     device: str = "auto"
-    threads: int = 1
+    threads: int = 1  # of torch, in each process
+    processes: int = 1  # that train together; torchrun may start them instead
     tensorboard: bool = True
     validate_every: int = 500
     validate_rows: int = 400
@@ -55,16 +56,20 @@ def train(request: TrainRequest, say: Say) -> Path:
     Raises:
         SimdriveError: if the data, the model to start from or a checkpoint is damaged or does not fit.
     """
+    if request.processes > 1 and not started_together():
+        together(request.processes, _one, request)
+        return request.out / "best"
     torch.set_num_threads(request.threads)
     torch.set_flush_denormal(True)  # vanishing gradients would else cost a third of the time on many CPUs
-    processes, device = _join(device_of(request.device))
+    processes, device = join(device_of(request.device))
     samples = read_samples(request.data, "train")
     tokenizer, model, processor, parents = _model(request, samples)
     trainer = Trainer(model, tokenizer, processor, samples, request.settings, request.out, device, processes)
     resumed = trainer.resume()
     count = sum(p.numel() for p in model.parameters())
-    say(f"{request.name}: {count:,} weights, {len(samples):,} samples, step {trainer.step} of {request.settings.steps}"
-        + (" (continued)" if resumed else ""))  # fmt: skip
+    if processes.rank == 0:
+        say(f"{request.name}: {count:,} weights, {len(samples):,} samples, step {trainer.step} of {request.settings.steps}"
+            + (" (continued)" if resumed else ""))  # fmt: skip
     board = _Board(request.out if request.tensorboard and processes.rank == 0 else None, trainer)
     hooks: tuple[tuple[int, Hook], ...] = ((request.settings.log_every, board),)
     if request.validate_every and processes.rank == 0:
@@ -74,6 +79,10 @@ def train(request: TrainRequest, say: Say) -> Path:
     if processes.rank == 0 and not (request.out / "best").is_dir():
         _export(request, trainer, tokenizer, parents, {}, request.out / "best")
     return request.out / "best"
+
+
+def _one(say: Say, request: TrainRequest) -> None:
+    train(request, say)
 
 
 def _model(request: TrainRequest, samples: Samples) -> tuple[Any, Any, Processor, tuple[str, ...]]:
@@ -98,17 +107,6 @@ def _model(request: TrainRequest, samples: Samples) -> tuple[Any, Any, Processor
     if (processor.cameras, processor.frame_offsets_us) != (shown.cameras, shown.frame_offsets_us):
         raise ParameterError(f"{request.init} sees other pictures than the samples show; make data with its cameras")
     return loaded.tokenizer, loaded.model, processor, (loaded.card.name,)
-
-
-def _join(device: str) -> tuple[Processes, str]:
-    """Join the processes that torchrun started, if it did."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        return Processes(), device
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    return Processes(int(os.environ["RANK"]), count), f"cuda:{local}" if device == "cuda" else device
 
 
 class _Board:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from simdrive.build import build, config_names, load_config
 from simdrive.eval.episode import EpisodeInput
 from simdrive.eval.rollout import rollout
@@ -15,6 +17,7 @@ from simdrive.scenarios.sampling import build_case, sample_cases
 from simdrive.sim.search import search
 from simdrive.sim.tracker import TrackerLimits
 from simdrive.sim.worlds import Worlds
+from simdrive.types import RequestStatus
 
 _SHORT_S = 4.0
 
@@ -39,8 +42,9 @@ def warm() -> None:
         if agent.wants.world == "clairvoyant":  # the latter drives the search's kernels
             continue
         log = rollout(episodes, agent, latency)[0]
-        if any(log.requests.text):  # rule drivers say nothing; the text of an exception would stand here
-            raise RuntimeError(f"agent {name} fails: {next(filter(None, log.requests.text))}")
+        failed = np.flatnonzero(log.requests.status == RequestStatus.EXCEPTION)
+        if len(failed):  # the text of the exception stands where others have their answer
+            raise RuntimeError(f"agent {name} fails: {log.requests.text[failed[0]]}")
     evaluate(log, load_metrics())
 
 

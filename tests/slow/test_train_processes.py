@@ -32,6 +32,7 @@ def test_two_processes_train_one_model_and_one_goes_on(tmp_path: Path) -> None:
     assert card["data"]["batch"] == 4  # two of each process
     assert card["data"]["steps"] == 3
     (out / "best").rename(tmp_path / "first")
+    run("-m", *words, "train.steps=4", "processes=2")
     run("-m", *words, "train.steps=5")
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5]
