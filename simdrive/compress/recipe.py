@@ -150,7 +150,12 @@ def _peak_bytes() -> int:
 def _data(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
     """Make samples; the agent may be a model of an earlier stage."""
     if settings["agent"] in known:
-        driver = {"_target_": "simdrive.agents.vlm.Vlm", "model": str(known[settings["agent"]].result), "threads": 1, "constrained": True}
+        driver = {
+            "_target_": "simdrive.agents.vlm.Vlm",
+            "model": str(known[settings["agent"]].result),
+            "threads": 1,
+            "constrained": True,
+        }
         settings["agent"] = str(folder / "agent.yaml")
         Path(settings["agent"]).write_text(yaml.safe_dump(driver))
     samples = sum(shard.samples for shard in make_data(data_request(settings), folder, workers))
