@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -205,8 +205,6 @@ def _failure_p(group: ComparedGroup) -> float:
 
 
 def _with_holm(group: ComparedGroup, p_holm: float) -> ComparedGroup:
-    from dataclasses import replace
-
     return replace(group, p_holm=p_holm)
 
 
