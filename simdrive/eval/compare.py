@@ -246,9 +246,7 @@ def _lonely(
                 reason = f"failure is not scored in the {name}"
             else:
                 reason = f"{'not driven yet' if case in due else 'not planned'} in the {name}"
-            listed.append(
-                Unpaired(side, case, row["scenario"], int(row["seed"]), row["agent"], row["latency"], reason)
-            )
+            listed.append(Unpaired(side, case, row["scenario"], int(row["seed"]), row["agent"], row["latency"], reason))
     return listed, neither
 
 
@@ -257,9 +255,7 @@ def _scored_keys(frame: pd.DataFrame) -> set[str]:
     return set(kept["case_key"][kept["failure"].notna()]) if "failure" in kept else set()
 
 
-def _verdict(
-    base: Side, candidate: Side, gate: Gate, groups: list[ComparedGroup], unpaired: list[Unpaired]
-) -> Verdict:
+def _verdict(base: Side, candidate: Side, gate: Gate, groups: list[ComparedGroup], unpaired: list[Unpaired]) -> Verdict:
     results = [result for group in groups for result in group.results]
     invalid = [result.text for result in results if result.fired is None]
     invalid += [

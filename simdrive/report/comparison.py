@@ -75,7 +75,10 @@ def as_table(comparison: Comparison) -> str:
     if comparison.unpaired:
         lines += ["", "not paired", *_unpaired_lines(comparison)]
     if comparison.unscored_in_both:
-        lines += ["", f"{comparison.unscored_in_both} pairs have no failure scored on either side (unavoidable, blocked)"]
+        lines += [
+            "",
+            f"{comparison.unscored_in_both} pairs have no failure scored on either side (unavoidable, blocked)",
+        ]
     return "\n".join([*lines, "", *_verdict_lines(comparison)])
 
 
