@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
-from simdrive.eval.compare import Comparison, ComparedGroup
+from simdrive.eval.compare import ComparedGroup, Comparison
 from simdrive.eval.differences import Difference
 from simdrive.eval.stats import Interval
 from simdrive.report.aligned import aligned

@@ -23,6 +23,7 @@ class Card:
     key: str
     agent: str
     agent_index: int
+    setting_index: int
     latency: str
     scenario: str
     seed: int
@@ -34,8 +35,17 @@ class Card:
     command: str
 
 
-def cards(evidence: Evidence, choice: str, folder: Path, budget_bytes: int) -> list[Card]:
+def cards(
+    evidence: Evidence, places: dict[str, tuple[int, int]], choice: str, folder: Path, budget_bytes: int
+) -> list[Card]:
     """Return the cards of the chosen episodes, worst first; none if nothing is scored or ``choice`` is ``none``.
+
+    Args:
+        evidence: the runs.
+        places: agent and setting index of each episode key.
+        choice: ``worst:N``, ``failures`` or ``none``.
+        folder: where the page will lie.
+        budget_bytes: clips are embedded up to this size, the rest is linked.
 
     Raises:
         ParameterError: if ``choice`` is none of ``worst:N``, ``failures``, ``none``.
@@ -48,7 +58,6 @@ def cards(evidence: Evidence, choice: str, folder: Path, budget_bytes: int) -> l
         return []
     episodes = episodes.assign(row=range(len(episodes)))
     rows = episodes.set_index("key")
-    agents = list(dict.fromkeys(evidence.plan["agent"]))
     found, left = [], budget_bytes
     for key in chosen_keys(episodes, choice)[:MOST_CARDS]:
         row = rows.loc[key]
@@ -66,7 +75,7 @@ def cards(evidence: Evidence, choice: str, folder: Path, budget_bytes: int) -> l
         command = f"simdrive record {shlex.quote(f'run={facts.name}')} key={key} out={key}.mp4"
         found.append(
             Card(
-                key, str(row["agent"]), agents.index(row["agent"]), str(row["latency"]),
+                key, str(row["agent"]), *places[key], str(row["latency"]),
                 str(row["scenario"]), int(row["seed"]), str(row["end"]).replace("_", " "), bool(row["failure"] == 1.0),
                 f"{ttc:.2f} s" if math.isfinite(ttc) else "no conflict", clip, link, command,
             )

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,11 @@ class PageOptions:
 
     videos: str = "worst:12"
     baseline: str | None = None
-    gate: Gate = Gate()
+    gate: Gate = field(default_factory=Gate)
     budget_bytes: int = 14_000_000
 
 
-def write_report(paths: Sequence[Path], out: Path, options: PageOptions = PageOptions()) -> Verdict:  # noqa: B008 - frozen
+def write_report(paths: Sequence[Path], out: Path, options: PageOptions | None = None) -> Verdict:
     """Write the report of some run folders and return its verdict.
 
     Raises:
@@ -85,6 +85,7 @@ def write_report(paths: Sequence[Path], out: Path, options: PageOptions = PageOp
     """
     if not paths:
         raise ParameterError("a report needs at least one run folder")
+    options = options or PageOptions()
     evidence = gather(paths)
     groups = judged_groups(groups_of(evidence), options.baseline)
     verdict = verdict_of(evidence, groups, options.gate)
@@ -109,7 +110,7 @@ def render(evidence: Evidence, groups: Sequence[Judged], verdict: Verdict, optio
         "groups": [_row(each) for each in groups],
         "baseline": options.baseline or f"the first row ({groups[0].base_name})",
         "scenarios": _heat(evidence, groups),
-        "cards": _cards(evidence, options, folder),
+        "cards": _cards(evidence, groups, options, folder),
         "choice": options.videos,
         "missing": [(each.group, each.group.planned - len(each.group.episodes)) for each in groups
                     if each.group.planned > len(each.group.episodes)],
@@ -237,8 +238,10 @@ def _level(share: float) -> str:
     return "none" if math.isnan(share) else str(0 if share == 0.0 else min(1 + int(share * 5), 5))
 
 
-def _cards(evidence: Evidence, options: PageOptions, folder: Path) -> list[Card]:
-    return cards(evidence, options.videos, folder, options.budget_bytes)
+def _cards(evidence: Evidence, groups: Sequence[Judged], options: PageOptions, folder: Path) -> list[Card]:
+    shown = [each.group for each in groups if len(each.group.episodes)]
+    places = {str(key): (each.agent_index, each.setting_index) for each in shown for key in each.episodes["key"]}
+    return cards(evidence, places, options.videos, folder, options.budget_bytes)
 
 
 def _metric_errors(episodes: pd.DataFrame) -> list[tuple[str, int]]:
