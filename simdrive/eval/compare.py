@@ -170,7 +170,10 @@ def _compared(base: Side, candidate: Side, match: tuple[str, str], gate: Gate) -
         means = [name for name in SHOWN_MEANS if name in frame.columns]
         differences = [measure(name, True, None) for name in rates] + [measure(name, False, None) for name in means]
         results = [_judged(rule, label, measure, gate) for rule in gate.rules if _applies(rule, match[1], setting[0])]
-        yield ComparedGroup(*match, *setting, not totals, tuple(differences), math.nan, tuple(results))
+        latency, camera, corruption = setting
+        yield ComparedGroup(
+            *match, latency, camera, corruption, not totals, tuple(differences), math.nan, tuple(results)
+        )
 
 
 def _from_pairs(first: pd.DataFrame, second: pd.DataFrame, gate: Gate) -> Measure:

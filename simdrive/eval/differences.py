@@ -51,7 +51,8 @@ def scored(episodes: pd.DataFrame, metric: str) -> pd.DataFrame:
     if metric not in episodes.columns:
         return episodes.iloc[:0].set_index("case_key")
     kept = counted(episodes).set_index("case_key")
-    return kept[np.isfinite(kept[metric].to_numpy(np.float64))]
+    finite: pd.DataFrame = kept[np.isfinite(kept[metric].to_numpy(np.float64))]
+    return finite
 
 
 def paired_difference(

@@ -76,7 +76,8 @@ class Rule:
         if math.isnan(value.estimate):
             return None
         bad = value.estimate if decide == "point" else value.high if self.sign[0] == ">" else value.low
-        return _SIGNS[self.sign](bad, self.threshold)
+        # 0.6 - 0.4 is a little less than 0.2 in floating point; a rule means the decimal number.
+        return _SIGNS[self.sign](round(bad, 12), round(self.threshold, 12))
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,8 @@ class Gate:
     def __post_init__(self) -> None:
         if self.decide not in DECIDE:
             raise UnknownNameError("way to decide", str(self.decide), DECIDE)
-        number = isinstance(self.confidence, int | float) and not isinstance(self.confidence, bool)
-        if not number or not 0.5 < self.confidence < 1.0:
+        if not 0.5 < self.confidence < 1.0:
             raise ParameterError(f"confidence must be a number between 0.5 and 1, got {self.confidence!r}")
-        if not isinstance(self.allow_unpaired, bool):
-            raise ParameterError(f"allow_unpaired must be true or false, got {self.allow_unpaired!r}")
 
 
 def parse_rule(text: str, **only: str | None) -> Rule:
@@ -143,6 +141,10 @@ def read_gate(path: Path) -> Gate:
     if not isinstance(rules, list):
         raise ParameterError(f"rules of {path} must be a list, got {rules!r:.80}")
     settings = {name: content[name] for name in allowed[1:] if name in content}
+    if type(settings.get("confidence", 0.5)) not in (int, float):
+        raise ParameterError(f"confidence of {path} must be a number, got {settings['confidence']!r:.80}")
+    if not isinstance(settings.get("allow_unpaired", False), bool):
+        raise ParameterError(f"allow_unpaired of {path} must be true or false, got {settings['allow_unpaired']!r:.80}")
     return Gate(tuple(_entry(path, entry) for entry in rules), **settings)
 
 

@@ -133,7 +133,7 @@ def fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
     """Return the two-sided p-value of Fisher's exact test on two independent rates, each given as (count, total)."""
     _check_counts(*first)
     _check_counts(*second)
-    table = [[first[0], first[1] - first[0]], [second[0], second[1] - second[0]]]
+    table = np.array([[first[0], first[1] - first[0]], [second[0], second[1] - second[0]]])
     return float(fisher_exact(table)[1]) if first[1] and second[1] else math.nan
 
 

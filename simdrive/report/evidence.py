@@ -141,18 +141,24 @@ def groups_of(evidence: Evidence) -> list[Group]:
     agents, settings = list(dict.fromkeys(plan["agent"])), list(short)
     label_of = dict(zip(plan["key"], full, strict=True))
     episodes = evidence.episodes.assign(setting=[label_of[key] for key in evidence.episodes["key"]])
-    driven = {(str(a), str(s)): frame for (a, s), frame in episodes.groupby(["agent", "setting"], sort=False)}
+    driven = _split(episodes)
     wanted = episodes[["run", "row", "agent", "setting"]] if len(episodes) else episodes
     asked = evidence.requests.merge(wanted, on=["run", "row"]) if len(episodes) else evidence.requests.iloc[:0]
-    by_group = asked.groupby(["agent", "setting"], sort=False) if len(asked) else []
-    calls = {(str(a), str(s)): frame for (a, s), frame in by_group}
-    counts = plan.assign(setting=full).groupby(["agent", "setting"], sort=False).size()
+    calls = _split(asked) if len(asked) else {}
     found = []
-    for (agent, setting), planned in counts.items():
-        place = (str(agent), str(setting))
-        frame = driven.get(place, evidence.episodes.iloc[:0])
-        position = agents.index(agent), settings.index(setting)
-        found.append(_group(place, short[setting], position, int(planned), frame, calls.get(place)))
+    for place, frame in _split(plan.assign(setting=full)).items():
+        position = agents.index(place[0]), settings.index(place[1])
+        done = driven.get(place, evidence.episodes.iloc[:0])
+        found.append(_group(place, short[place[1]], position, len(frame), done, calls.get(place)))
+    return found
+
+
+def _split(frame: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Return the rows of each (agent, setting), in order of appearance."""
+    found: dict[tuple[str, str], pd.DataFrame] = {}
+    for name, part in frame.groupby(["agent", "setting"], sort=False):
+        agent, setting = tuple(name)  # type: ignore[arg-type]
+        found[str(agent), str(setting)] = part
     return found
 
 

@@ -8,6 +8,7 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from simdrive.errors import ParameterError
 from simdrive.report.clips import chosen_keys
@@ -57,10 +58,10 @@ def cards(
     if choice == "none" or not len(episodes) or not {"failure", "min_ttc_s"} <= set(episodes.columns):
         return []
     episodes = episodes.assign(row=range(len(episodes)))
-    rows = episodes.set_index("key")
+    rows: dict[str, dict[str, Any]] = {str(row["key"]): row for row in episodes.to_dict("records")}  # type: ignore[misc]
     found, left = [], budget_bytes
     for key in chosen_keys(episodes, choice)[:MOST_CARDS]:
-        row = rows.loc[key]
+        row = rows[key]
         facts = evidence.runs[int(row["run"])]
         video = facts.store.path / "videos" / f"{key}.mp4"
         clip, link = "", ""

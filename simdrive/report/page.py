@@ -220,7 +220,7 @@ def _mean(each: Judged, metric: str) -> dict[str, str]:
 def _heat(evidence: Evidence, groups: Sequence[Judged]) -> list[dict[str, Any]]:
     rows = []
     for scenario in dict.fromkeys(evidence.plan["scenario"]):
-        cells = []
+        cells: list[dict[str, Any]] = []
         for each in groups:
             frame = each.group.episodes
             count, total = _rate(frame[frame["scenario"] == scenario], "failure")

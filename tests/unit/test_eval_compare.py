@@ -155,7 +155,9 @@ def test_stored_totals_are_not_paired() -> None:
     totals = {"rates": {"failure": {"count": 1, "total": 4}}, "scores": {"min_ttc_s": {"mean": 1.0}}}
     rate = totals_difference(totals, episodes(("m", "0 ms", [1, 1, 0, 0])), "failure", is_rate=True)
     assert (rate.pairs, rate.change.estimate) == (0, 0.25)
-    assert totals_difference(totals, episodes(("m", "0 ms", [1, 1])), "min_ttc_s", is_rate=False).change.estimate == -0.5
+    assert (
+        totals_difference(totals, episodes(("m", "0 ms", [1, 1])), "min_ttc_s", is_rate=False).change.estimate == -0.5
+    )
     with pytest.raises(ParameterError, match="cannot be read"):
         totals_difference({"rates": 3}, episodes(("m", "0 ms", [1.0])), "failure", is_rate=True)
 
@@ -171,7 +173,9 @@ def test_any_text_is_a_rule_or_refused(text: str) -> None:
 
 def test_thresholds_file(tmp_path: Path) -> None:
     path = tmp_path / "gate.yaml"
-    path.write_text("decide: interval\nconfidence: 0.9\nrules:\n- failure_rate>+0.02\n- {rule: 'min_ttc_s<-1', scenario: cut_in}\n")
+    path.write_text(
+        "decide: interval\nconfidence: 0.9\nrules:\n- failure_rate>+0.02\n- {rule: 'min_ttc_s<-1', scenario: cut_in}\n"
+    )
     found = read_gate(path)
     assert (found.decide, found.confidence, len(found.rules)) == ("interval", 0.9, 2)
     assert (found.rules[1].scenario, found.rules[1].threshold, found.rules[1].relative) == ("cut_in", -1.0, True)

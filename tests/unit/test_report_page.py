@@ -214,7 +214,10 @@ def test_runs_side_by_side(tmp_path: Path) -> None:
     both = gather([tmp_path / "a", tmp_path / "b"])
     assert (len(both.plan), len(both.episodes), both.repeated) == (12, 12, 12)
     groups = groups_of(both)
-    assert [(group.agent, group.setting) for group in groups[:2]] == [("careful", "constant 0 ms"), ("careful", "constant 400 ms")]
+    assert [(group.agent, group.setting) for group in groups[:2]] == [
+        ("careful", "constant 0 ms"),
+        ("careful", "constant 400 ms"),
+    ]
     assert sum(group.requests for group in groups) == 48  # four each; those of the second folder are the same ones
 
 
