@@ -87,14 +87,18 @@ def curve(marks: Sequence[Mark], y_title: str) -> Markup:
     shown = [mark for mark in marks if not (math.isnan(mark.y) or math.isnan(mark.x))]
     if not shown:
         return Markup('<p class="empty">No episode has both a score and a finished request.</p>')
-    xs = ticks(max(*(mark.x_to for mark in shown), 1.0))
+    xs = ticks(1.04 * max(1.0, *(mark.x_to for mark in shown)))
     ys = [value for value in ticks(max(mark.high for mark in shown)) if value <= 1.0 + 1e-9] or [0.0, 1.0]
     if ys[-1] < max(mark.high for mark in shown):
         ys.append(1.0)
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
 
-    def at(x: float, y: float) -> tuple[float, float]:
-        return LEFT + (right - LEFT) * x / xs[-1], bottom - (bottom - TOP) * y / ys[-1]
+    agents = sorted({mark.agent for mark in shown})
+
+    def at(agent: int, x: float, y: float) -> tuple[float, float]:
+        # Agents at one latency stand side by side, or their intervals would hide each other.
+        aside = min(7.0, 40.0 / len(agents)) * (agents.index(agent) - 0.5 * (len(agents) - 1))
+        return LEFT + (right - LEFT) * x / xs[-1] + aside, bottom - (bottom - TOP) * y / ys[-1]
 
     out = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_title)} over request latency">']
     out += _frame(xs, ys, "median request latency, ms (thin line: to the 95th percentile)", y_title, HEIGHT)
@@ -102,13 +106,19 @@ def curve(marks: Sequence[Mark], y_title: str) -> Markup:
     for mark in shown:
         lines.setdefault((mark.agent, mark.series), []).append(mark)
     for (agent, _), line in lines.items():
-        points = " ".join(",".join(map(_n, at(mark.x, mark.y))) for mark in sorted(line, key=lambda mark: mark.x))
+        points = " ".join(
+            ",".join(map(_n, at(agent, mark.x, mark.y))) for mark in sorted(line, key=lambda mark: mark.x)
+        )
         dash = DASHES[agent % len(DASHES)]
         out.append(
             f'<polyline data-a="{agent}" points="{points}" fill="none" stroke="{colour(agent)}" stroke-dasharray="{dash}"/>'
         )
     for mark in shown:
-        (x, y), (x_to, low), (_, high) = at(mark.x, mark.y), at(mark.x_to, mark.low), at(mark.x, mark.high)
+        (x, y), (x_to, low), (_, high) = (
+            at(mark.agent, mark.x, mark.y),
+            at(mark.agent, mark.x_to, mark.low),
+            at(mark.agent, mark.x, mark.high),
+        )
         out.append(
             f'<g class="mark" tabindex="0" role="button" data-pick data-a="{mark.agent}" data-s="{mark.setting}" '
             f'fill="{colour(mark.agent)}" stroke="{colour(mark.agent)}"><title>{escape(mark.note)}</title>'
