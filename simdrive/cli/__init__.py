@@ -7,6 +7,7 @@ import typer
 import simdrive
 from simdrive.cli import (
     bench,
+    compare,
     compress,
     data,
     demo,
@@ -14,6 +15,7 @@ from simdrive.cli import (
     latency,
     listing,
     record,
+    report,
     serve,
     show,
     study,
@@ -50,6 +52,8 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("eval")(evaluate.evaluate)
 app.command("record")(record.record)
+app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("data")(data.data)
 app.command("train")(train.train)
 app.command("compress")(compress.compress)

@@ -33,6 +33,22 @@ def read_file(path: Path, row: int | None = None) -> pa.Table:
         raise RunFolderError(f"{path} cannot be read ({error}); delete it and run the same command again") from error
 
 
+def read_columns(path: Path, columns: list[str]) -> pa.Table:
+    """Read some columns of one Parquet file.
+
+    Raises:
+        RunFolderError: if it is no readable Parquet file, or lacks one of them.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in columns if name not in file.schema_arrow.names]
+            if missing:
+                raise RunFolderError(f"{path} lacks the columns {', '.join(missing)}")
+            return file.read(columns)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunFolderError(f"{path} cannot be read ({error}); delete it and run the same command again") from error
+
+
 def _of_row(file: pq.ParquetFile, row: int) -> pa.Table:
     column = file.schema_arrow.get_field_index("row")
     wanted = []

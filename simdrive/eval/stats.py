@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binomtest, norm
+from scipy.stats import beta, binomtest, fisher_exact, norm
 
 from simdrive.types import Bool, Float
 
@@ -113,6 +113,28 @@ def newcombe(both: int, only_first: int, only_second: int, neither: int, confide
     low = difference - reach(second.estimate - second.low, first.high - first.estimate)
     high = difference + reach(second.high - second.estimate, first.estimate - first.low)
     return Interval(difference, max(low, -1.0), min(high, 1.0))
+
+
+def newcombe_unpaired(first: tuple[int, int], second: tuple[int, int], confidence: float = 0.95) -> Interval:
+    """Return rate of the second minus rate of the first on different cases, each given as (count, total).
+
+    Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10.
+    """
+    a, b = wilson(*first, confidence), wilson(*second, confidence)
+    difference = b.estimate - a.estimate
+    if math.isnan(difference):
+        return Interval(math.nan, math.nan, math.nan)
+    low = difference - math.hypot(b.estimate - b.low, a.high - a.estimate)
+    high = difference + math.hypot(b.high - b.estimate, a.estimate - a.low)
+    return Interval(difference, max(low, -1.0), min(high, 1.0))
+
+
+def fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
+    """Return the two-sided p-value of Fisher's exact test on two independent rates, each given as (count, total)."""
+    _check_counts(*first)
+    _check_counts(*second)
+    table = np.array([[first[0], first[1] - first[0]], [second[0], second[1] - second[0]]])
+    return float(fisher_exact(table)[1]) if first[1] and second[1] else math.nan
 
 
 def _phi(both: int, only_first: int, only_second: int, neither: int) -> float:

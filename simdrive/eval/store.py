@@ -12,7 +12,7 @@ Everything is written under a temporary name and moved into place. A part counts
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from simdrive.errors import IncompleteRunError, RunFolderError, UnknownNameError
 from simdrive.eval import folder as layout
-from simdrive.eval.compact import CompactTask, compact_table, read_file
+from simdrive.eval.compact import CompactTask, compact_table, read_columns, read_file
 from simdrive.eval.episode_codec import decode
 from simdrive.eval.files import remove_orphans, write_atomically, write_json
 from simdrive.eval.plan import check_plan
@@ -243,6 +243,17 @@ class RunStore:
             IncompleteRunError: if none is finished.
         """
         return _frame(self._read(name))
+
+    def columns(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        """Return some columns of one of ``TABLES`` with the rows of all finished episodes, none if none is finished.
+
+        Reads nothing else: the plans of a long run's requests alone take gigabytes.
+        """
+        wanted = list(columns)
+        if self._final(name).is_file():
+            return _frame(read_columns(self._final(name), wanted))
+        tables = [read_columns(self.path / name / part, wanted) for part in sorted(set(self._parts().values()))]
+        return _frame(pa.concat_tables(tables)) if tables else pd.DataFrame(columns=wanted)
 
     def steps(self, key: str) -> pd.DataFrame:
         """Return the ego's rows of one episode."""
