@@ -19,6 +19,7 @@ from simdrive.cli import (
     study,
     train,
     triad,
+    verify,
     zoo,
 )
 
@@ -61,6 +62,7 @@ app.command("zoo")(zoo.zoo)
 app.add_typer(bench.app, name="bench")
 app.add_typer(latency.app, name="latency")
 app.add_typer(study.app, name="study")
+app.add_typer(verify.app, name="verify")
 
 
 def main() -> None:
