@@ -143,7 +143,7 @@ def _drive(model, scenario, speed, start, samples, frequency_hz, path, fuzzy):  
         contact = clearance < 0.0 and gap < 0.0
         said = SAFE
         if x <= path[X, k]:
-            if clearance < 0.0 and speed > path[VX, k]:
+            if clearance <= 0.0 and speed > path[VX, k]:
                 smallest = min(smallest, max(gap, 0.0) / (speed - path[VX, k]))
             said = _judge(
                 model, scenario, clearance, gap, speed, before, path[VX, k], path[VY, k],
