@@ -190,5 +190,6 @@ def write_verdicts(path: Path, table: CaseTable, verdicts: Verdicts) -> None:
             for row, hit, ttc in zip(table.rows, verdicts.collision, verdicts.min_ttc_s, strict=True):
                 writer.writerow((*row, int(hit), "" if math.isnan(ttc) else f"{ttc:.4f}"))
     except OSError as error:
-        raise ParameterError(f"out={path}: cannot be written ({error.strerror}); give a file in a folder that exists") \
-            from error
+        raise ParameterError(
+            f"out={path}: cannot be written ({error.strerror}); give a file in a folder that exists"
+        ) from error

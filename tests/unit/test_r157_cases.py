@@ -38,7 +38,8 @@ def test_reads_units_and_defaults(tmp_path: Path) -> None:
     assert cases.ego_mps.tolist() == [20.0] * 3
     assert cases.other_mps.tolist() == [10.0, 20.0, 20.0]
     assert cases.lateral_mps.tolist() == [1.5, 1.5, 0.0]
-    assert np.isnan(cases.lead_gap_m[0]) and cases.lead_gap_m[1:].tolist() == [25.0, 12.5]
+    assert np.isnan(cases.lead_gap_m[0])
+    assert cases.lead_gap_m[1:].tolist() == [25.0, 12.5]
     assert table.ignored == ()
 
 
@@ -64,7 +65,9 @@ def test_wrong_rows_name_line_field_and_remedy(tmp_path: Path, line: str, field:
     with pytest.raises(ParameterError) as caught:
         _read(tmp_path, "cut_in,72,36,20,1.5,,FSM,", line)
     text = str(caught.value)
-    assert "line 3" in text and field in text and said in text
+    assert "line 3" in text
+    assert field in text
+    assert said in text
 
 
 def test_wrong_files(tmp_path: Path) -> None:
@@ -133,7 +136,9 @@ def test_command_writes_the_same_columns_and_a_summary(tmp_path: Path) -> None:
         (["none.csv", "uot=v.csv"], "Did you mean 'out'"),
     ],
 )
-def test_command_says_what_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str) -> None:
+def test_command_says_what_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["verify", "r157", *words])
     assert result.exit_code == 2

@@ -65,7 +65,8 @@ def test_cut_out_reveals_at_375_mm_and_leaves_a_crashed_leader_in_the_way() -> N
     path = np.empty((kinematics.FIELDS, 400))
     kinematics.write_cut_out(20.0, 20.0, 40.0, 100.0, 1.0, 10.0, path)
     seen = path[kinematics.SEEN]
-    assert seen[:3].tolist() == [0.0, 0.0, 0.0] and seen[3] == 1.0  # 0.4 m after four steps
+    assert seen[:3].tolist() == [0.0, 0.0, 0.0]
+    assert seen[3] == 1.0
     assert path[kinematics.X, 3] == pytest.approx(40.0 + 4.3 + 100.0 + 4.3)
     kinematics.write_cut_out(20.0, 20.0, 40.0, 10.0, 1.0, 10.0, path)
     crash = int(np.argmax(path[kinematics.LONG] == 4.3))
@@ -123,11 +124,14 @@ def test_more_room_never_hurts_drivers_whose_reaction_does_not_depend_on_it(
 @pytest.mark.parametrize(("ego", "other"), [(60.0, 30.0), (110.0, 70.0)])
 def test_collisions_on_the_published_grid_form_one_block_of_gaps(model: int, ego: float, other: float) -> None:
     """Not monotone: with very little room the ego is past before the overlap. There is no second block, though."""
+    found = 0
     for lateral in (0.5, 1.0, 1.7):
         hit = _judge(
             *((CUT_IN, model, ego / 3.6, other / 3.6, float(gap), lateral, 0.0, NAN) for gap in range(1, 60))
         ).collision
-        assert hit.any() and (np.diff(hit) == 1).sum() <= 1
+        assert (np.diff(hit) == 1).sum() <= 1
+        found += int(hit.sum())
+    assert (found > 0) == (model != FSM)  # the fuzzy driver comes through all of these
 
 
 @pytest.mark.parametrize("model", MODELS)
