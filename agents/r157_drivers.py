@@ -156,17 +156,17 @@ class R157Driver:
     """Rule driver: one of the regulation's reference models, with its own reaction time.
 
     Raises:
-        UnknownNameError: if ``model`` is not Reg157, RSS or FSM.
+        UnknownNameError: if ``driver`` is not Reg157, RSS or FSM.
     """
 
-    def __init__(self, name: str, model: str, time_gap_s: float = 2.0, bend_acceleration_mps2: float = 2.5) -> None:
-        if model not in _AGENT_MODELS:
-            raise UnknownNameError("model", model, _AGENT_MODELS)
-        self._model = MODELS.index(model)
+    def __init__(self, name: str, driver: str, time_gap_s: float = 2.0, bend_acceleration_mps2: float = 2.5) -> None:
+        if driver not in _AGENT_MODELS:
+            raise UnknownNameError("driver", driver, _AGENT_MODELS)
+        self._model = MODELS.index(driver)
         self.card = rule_card(
             name,
-            f"reference driver {model} of UN R157 ({_REACTION_S[self._model]:g} s reaction)",
-            model=model,
+            f"reference driver {driver} of UN R157 ({_REACTION_S[self._model]:g} s reaction)",
+            driver=driver,
             time_gap_s=time_gap_s,
             bend_acceleration_mps2=bend_acceleration_mps2,
         )
