@@ -127,9 +127,17 @@ def _header(path: Path, row: Sequence[str]) -> tuple[str, ...]:
 def to_cases(rows: Sequence[Sequence[float]]) -> Cases:
     """Return rows of numbers (fields in the order of ``Cases``) as columns."""
     table = np.array(rows, dtype=np.float64).reshape(len(rows), 8)
-    scenario, model = (table[:, k].astype(np.int64) for k in (0, 1))
-    return Cases(scenario, model, *(np.ascontiguousarray(np.nan_to_num(table[:, k])) for k in range(2, 7)),
-                 np.ascontiguousarray(table[:, 7]))  # fmt: skip
+    column = [np.ascontiguousarray(np.nan_to_num(table[:, k])) for k in range(7)]
+    return Cases(
+        scenario=column[0].astype(np.int64),
+        model=column[1].astype(np.int64),
+        ego_mps=column[2],
+        other_mps=column[3],
+        gap_m=column[4],
+        lateral_mps=column[5],
+        decel_mps2=column[6],
+        lead_gap_m=np.ascontiguousarray(table[:, 7]),
+    )
 
 
 def parse(header: tuple[str, ...], lines: Sequence[tuple[int, Sequence[str]]], name: str) -> CaseTable:
