@@ -21,6 +21,7 @@ from simdrive.cli import (
     study,
     train,
     triad,
+    verify,
     zoo,
 )
 
@@ -65,6 +66,7 @@ app.command("zoo")(zoo.zoo)
 app.add_typer(bench.app, name="bench")
 app.add_typer(latency.app, name="latency")
 app.add_typer(study.app, name="study")
+app.add_typer(verify.app, name="verify")
 
 
 def main() -> None:
