@@ -1,5 +1,7 @@
 """A model that grows says at first what it said before."""
 
+from typing import Any
+
 import pytest
 import torch
 from test_compress_trainer import TINY, TOKENIZER
@@ -25,7 +27,8 @@ def test_a_deeper_model_says_the_same_and_can_learn(family: str) -> None:
     silent = [layer for layer in layers if not layer.mlp.down_proj.weight.any()]
     assert len(silent) == 3
     assert all(layer.mlp.down_proj.weight.grad.abs().max() > 0 for layer in silent)
-    cached = model.generate(input_ids=ids, max_new_tokens=3, do_sample=False)
+    generate: Any = model.generate
+    cached = generate(input_ids=ids, max_new_tokens=3, do_sample=False)
     assert cached.shape == (2, 12)
 
 
