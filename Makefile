@@ -6,10 +6,10 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 WORKERS ?= 2
 
-.PHONY: help setup demo test lint types layers unit slow format clean
+.PHONY: help setup demo test lint types types-tests layers unit slow format clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "simdrive needs Python 3.11 or newer; set PYTHON=python3.11")'
@@ -28,6 +28,8 @@ lint: $(VENV)/.ready
 
 types: $(VENV)/.ready
 	$(BIN)/mypy
+
+types-tests: $(VENV)/.ready  ## mypy of the tests, with some codes off
 	$(BIN)/mypy tests --disable-error-code=arg-type --disable-error-code=comparison-overlap --disable-error-code=misc --disable-error-code=call-arg --disable-error-code=list-item --disable-error-code=no-any-return --disable-error-code=no-untyped-call --disable-error-code=union-attr --no-warn-unused-ignores
 
 layers: $(VENV)/.ready
