@@ -72,10 +72,22 @@ def _start_server() -> None:
 
 
 def _prepare() -> None:
-    """Leave Ctrl-C to the parent (workers finish or are cancelled by it), and look for garbage seldom."""
+    """Leave Ctrl-C to the parent (workers finish or are cancelled by it), end with it, and look for garbage seldom."""
     import gc
     import signal
+    import threading
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.freeze()  # what was imported stays
     gc.set_threshold(50_000)  # little here is cyclic, and every look costs
+
+
+def _end_with_parent() -> None:
+    """End at once when the parent is gone: what is written is written whole, and the next run must not have a rival."""
+    import os
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
