@@ -39,7 +39,8 @@ unit: $(VENV)/.ready
 	$(BIN)/python -m simdrive.cli.warm
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-test: lint types layers unit  ## ruff, mypy, import-linter, pytest (default tier)
+test: $(VENV)/.ready  ## ruff, mypy, import-linter, pytest (default tier)
+	@$(MAKE) --no-print-directory -j2 --output-sync=line lint types layers unit
 
 slow: $(VENV)/.ready  ## the minutes-long tier
 	$(BIN)/python -m simdrive.cli.warm

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ class Trainer:
         total, since, started = 0.0, 0, time.monotonic()
         self.model.train()
         while self.step < last:
-            total, since = total + self._one_step(forward), since + 1
+            with _flushed():
+                total, since = total + self._one_step(forward), since + 1
             self.step += 1
             if self.step % self.settings.log_every == 0:
                 passed = time.monotonic() - started
@@ -117,3 +119,13 @@ class Trainer:
         self.out.mkdir(parents=True, exist_ok=True)
         with self._log.open("a") as log:
             log.write(json.dumps(row) + "\n")
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Take vanishing numbers for zero, only here: on many CPUs they cost a third of the time of a step."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

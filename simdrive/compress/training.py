@@ -60,7 +60,6 @@ def train(request: TrainRequest, say: Say) -> Path:
         together(request.processes, _one, request)
         return request.out / "best"
     torch.set_num_threads(request.threads)
-    torch.set_flush_denormal(True)  # vanishing gradients would else cost a third of the time on many CPUs
     processes, device = join(device_of(request.device))
     samples = read_samples(request.data, "train")
     tokenizer, model, processor, parents = _model(request, samples)

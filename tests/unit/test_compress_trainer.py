@@ -170,3 +170,10 @@ def test_words_and_the_dense_task_share_one_pass(tmp_path: Path, family: str) ->
 def test_seeing_first_needs_something_to_see() -> None:
     with pytest.raises(ParameterError, match="train.dense"):
         TrainSettings(see_first=10)
+
+
+def test_numbers_outside_training_keep_their_last_bits(tmp_path: Path) -> None:
+    trainer(tmp_path, "run", steps=1).run()
+    smallest = torch.tensor([2.0**-1074], dtype=torch.float64)
+    assert float(smallest * 1.0) == 2.0**-1074
+    assert np.float64(2.0**-1074) * np.float64(1.0) > 0.0
