@@ -1,0 +1,1 @@
+"""The test cases of the Euro NCAP crash avoidance protocol for frontal collisions as worlds (docs/ncap.md)."""
