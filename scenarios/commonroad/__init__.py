@@ -1,0 +1,1 @@
+"""Recorded traffic in the CommonRoad format: from XML to worlds."""
