@@ -1,0 +1,1 @@
+"""Quantization: calibration, protection from outliers, rounding, training with rounding, bits chosen against a chip."""
