@@ -1,19 +1,13 @@
-"""What a student's attention shall be like: the teacher's, at the layers that carry each capability.
-
-As in Drive-KD (arXiv 2601.21288, public code): maps are averaged over heads and neither scaled nor normalised anew. For
-perception the first layer's attention of text to pictures, for planning that of the penultimate layer, for reasoning the
-whole maps of all layers but the last, matched in groups where the teacher is deeper.
-"""
+"""Attention maps side by side: averaged over heads and neither scaled nor normalised anew, as in Drive-KD
+(arXiv 2601.21288, public code)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from simdrive.errors import ParameterError
-
-Maps = Mapping[int, torch.Tensor]  # by layer: [N, heads, S, S]
 
 
 def layer_groups(student: int, teacher: int) -> list[range]:
@@ -38,37 +32,15 @@ def masked_difference(student: torch.Tensor, teacher: torch.Tensor, mask: torch.
     return gap.sum() / mask.sum().clamp(min=1)
 
 
+def masked_cosine(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return one minus the cosine of maps ``[N, S, S]`` where the mask holds, each sample one vector; mean over samples."""
+    own, theirs = (student * mask).flatten(1), (teacher.detach() * mask).flatten(1)
+    return (1.0 - torch.nn.functional.cosine_similarity(own, theirs, dim=1)).mean()
+
+
 def head_mean(maps: torch.Tensor) -> torch.Tensor:
     """Return ``[N, S, S]`` of ``[N, heads, S, S]``: heads may differ in number."""
     return maps.float().mean(dim=1)
-
-
-def perception_loss(student: Maps, teacher: Maps, is_image: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Return the loss of the first layer's text-to-vision attention."""
-    mask = text_to_vision(is_image, counts)
-    return masked_difference(head_mean(_at(student, 0)), head_mean(_at(teacher, 0)), mask)
-
-
-def planning_loss(student: Maps, teacher: Maps, is_image: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Return the loss of the penultimate layer's text-to-vision attention."""
-    mask = text_to_vision(is_image, counts)
-    return masked_difference(head_mean(_at(student, -2)), head_mean(_at(teacher, -2)), mask)
-
-
-def reasoning_loss(student: Maps, teacher: Maps, is_image: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Return the loss of the whole maps from the first to the penultimate layer, against group means of the teacher."""
-    own, theirs = sorted(student)[:-1] or sorted(student), sorted(teacher)[:-1] or sorted(teacher)
-    pairs = (counts[:, :, None] & counts[:, None, :]).float()
-    losses = []
-    for layer, group in zip(own, layer_groups(len(own), len(theirs)), strict=True):
-        wanted = torch.stack([head_mean(teacher[theirs[k]]) for k in group]).mean(dim=0)
-        losses.append(masked_difference(head_mean(student[layer]), wanted, pairs))
-    return torch.stack(losses).mean()
-
-
-def _at(maps: Maps, place: int) -> torch.Tensor:
-    layers = sorted(maps)
-    return maps[layers[place if len(layers) > 1 else 0]]
 
 
 def pool_tokens(maps: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor:

@@ -1,13 +1,13 @@
 """Distillation as an objective of the trainer: the right answers, and beside them what the teachers attend to and say.
 
 Drive-KD (arXiv 2601.21288) in its full form is ``method=agp`` with all three capabilities, mixed and weighted online;
-everything else is an arm of its ablation.
+everything else is an arm of its ablation. A batch asks one kind of question, so its gradients are those of one
+question type; the public code joins them sample by sample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,118 +15,122 @@ import torch
 import torch.nn.functional as F
 
 from simdrive.compress.batches import Batch
-from simdrive.compress.distill.attention import Maps, perception_loss, planning_loss, reasoning_loss
+from simdrive.compress.distill.names import KL, OF_STATES, SUPERVISED
 from simdrive.compress.distill.projection import method_named
-from simdrive.compress.distill.weights import CAPABILITIES, SUPERVISED, OnlineWeights, mixing_row
-from simdrive.compress.lessons import Lesson
+from simdrive.compress.distill.settings import DistillSettings, question_type
+from simdrive.compress.distill.teachers import Heard, Teachers, watched
+from simdrive.compress.distill.terms import Tokens, attention_loss, layers_of, state_loss, widening
+from simdrive.compress.distill.weights import OnlineWeights, mixing_row
+from simdrive.compress.learner import Learner
+from simdrive.compress.processes import Processes
 from simdrive.compress.supervision import Supervision
-from simdrive.errors import ParameterError, UnknownNameError
-from simdrive.models.tap import tapped
-
-KL = "kl"
-TERMS = (*CAPABILITIES, KL)
-_ATTENTION = {"perception": perception_loss, "reasoning": reasoning_loss, "planning": planning_loss}
-
-
-@dataclass(frozen=True)
-class DistillSettings:
-    """What is taken from the teachers, and how it is joined."""
-
-    method: str = "agp"  # see simdrive.compress.distill.projection
-    terms: tuple[str, ...] = CAPABILITIES  # of TERMS
-    mixing: bool = True  # a question's own capability counts most
-    reweight: bool = True  # terms are kept pulling equally hard
-    weights: Mapping[str, float] = field(default_factory=dict)  # static weights, 1 where none is given
-    temperature: float = 2.0  # of the softened answers for ``kl``
-
-    def __post_init__(self) -> None:
-        method_named(self.method)
-        for term in (*self.terms, *self.weights):
-            if term not in (*TERMS, SUPERVISED):
-                raise UnknownNameError("term of a distillation", term, TERMS)
-        if not self.terms or self.temperature <= 0.0:
-            raise ParameterError("a distillation needs at least one term and a temperature above 0")
-
-
-def question_type(lesson: Lesson) -> str:
-    """Return the capability that a lesson asks for; driving is planning."""
-    return lesson.topic if lesson.topic and not lesson.style else "planning"
 
 
 class Distillation:
     """Adds the gradients of supervision and of the teachers, joined as the settings say."""
 
     def __init__(
-        self,
-        supervision: Supervision,
-        student: Any,
-        teachers: Mapping[str, Any],
-        settings: DistillSettings,
-        seed: int = 0,
-    ) -> None:
+        self, supervision: Supervision, learner: Learner, teachers: Mapping[str, Any], settings: DistillSettings,
+        seed: int = 0, processes: Processes | None = None,
+    ) -> None:  # fmt: skip
         """Prepare; ``teachers`` has a model per capability, or one under the name ``""`` for all.
 
         Raises:
             ParameterError: if a term has no teacher, or a teacher's vocabulary is not the student's.
         """
-        self._supervision, self._student, self._settings, self._seed = supervision, student, settings, seed
-        self._teacher = {term: teachers.get(term, teachers.get("")) for term in settings.terms}
-        missing = [term for term, teacher in self._teacher.items() if teacher is None]
-        if missing:
-            raise ParameterError(f"no teacher for {', '.join(missing)}; give one for all, or one for each of the terms")
-        own = student.config.text_config.vocab_size
-        for teacher in self._teacher.values():
-            teacher.requires_grad_(False).eval()
-            if teacher.config.text_config.vocab_size != own:
-                raise ParameterError("teacher and student have different tokenizers; train them with the same one")
+        self._supervision, self._learner, self._settings, self._seed = supervision, learner, settings, seed
+        self._processes = processes or Processes()
+        self._student = learner.model
+        self._teachers = Teachers(teachers, self._student, settings)
         self.online = OnlineWeights((SUPERVISED, *settings.terms), settings.weights)
         self._join = method_named(settings.method)
+        depth = self._teachers.own_depth
+        self._layers = sorted({k for term in settings.capabilities
+                               for k in layers_of([term], depth, self._teachers.depth(term))[0]})  # fmt: skip
+        if settings.signal in OF_STATES:
+            wide = {self._teachers.width(term) for term in settings.capabilities}
+            own = self._student.config.text_config.hidden_size
+            learner.aside = torch.nn.ModuleDict(
+                {str(width): widening(self._layers, own, width) for width in sorted(wide)}
+            ).to(next(learner.parameters()).device)
         self.norms: dict[str, float] = {}  # lengths of the last raw gradients, by term
+        self._window: list[tuple[float, dict[str, float]]] = []  # of one optimizer step
 
     def __call__(self, forward: Any, batch: Batch, step: int, share: float) -> float:
         """Add the gradients of a batch; return its supervised loss."""
-        layers = range(len(self._student.model.language_model.layers))
-        with tapped(self._student, layers) as own:
-            supervised, logits = self._supervision.loss_and_logits(forward, batch, step)
-        assert logits is not None
-        losses = {SUPERVISED: supervised, **self._terms(batch, own, logits)}
-        parameters = [p for p in self._student.parameters() if p.requires_grad]
-        raw = {term: _flat(loss, parameters, retain=True) for term, loss in losses.items()}
-        self.norms = {term: float(gradient.norm()) for term, gradient in raw.items()}
-        weight = self.online.weights() if self._settings.reweight else self._static()
-        row = mixing_row(question_type(batch.lesson)) if self._settings.mixing else {}
-        weighted = {term: raw[term] * (weight[term] * row.get(term, 1.0)) for term in self._settings.terms}
+        # Gradients are joined by hand, so what averages them among processes is not asked either.
+        learner = getattr(forward, "module", forward)
+        with watched(self._student, self._layers, self._settings.signal) as own:
+            supervised, logits = self._supervision.loss_and_logits(learner, batch, step)
+        parameters = [p for p in learner.parameters() if p.requires_grad]
+        losses = {SUPERVISED: supervised}
+        if logits is not None:  # None while the model only learns to see
+            losses |= self._terms(batch, Heard(own, logits))
         rng = np.random.Generator(np.random.Philox(key=self._seed, counter=step << 64))
-        self._add(self._join(raw[SUPERVISED] * weight[SUPERVISED], weighted, rng) * share, parameters)
-        if self._settings.reweight:
-            self.online.step(self.norms)
+        joined = self._joined(losses, question_type(batch.lesson), parameters, rng)
+        self._add(self._averaged(joined) * share, parameters)
+        if self._settings.reweight and logits is not None:
+            self._weigh(share)
         return float(supervised.detach()) * share
 
-    def _terms(self, batch: Batch, own: Maps, logits: torch.Tensor) -> dict[str, torch.Tensor]:
-        text, config = batch.text, self._student.config
-        is_image, counts = text.ids == config.image_token_id, text.mask.bool()
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps beside the weights."""
+        return self.online.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go back to a kept state; a run that began without teachers has none."""
+        if state:
+            self.online.load(state)
+
+    def _joined(
+        self, losses: Mapping[str, torch.Tensor], asked: str, parameters: list[torch.nn.Parameter],
+        rng: np.random.Generator,
+    ) -> torch.Tensor:  # fmt: skip
+        """Return the gradient of all terms as one vector."""
+        weight = self.online.weights() if self._settings.reweight else self._static()
+        row = mixing_row(asked) if self._settings.mixing else {}
+        factor = {term: weight[term] * row.get(term, 1.0) for term in losses if term != SUPERVISED}
+        if self._settings.summed and not self._settings.reweight:  # one pass gives the same
+            times = max(len(factor), 1) if self._settings.method == "equal_supervision" else 1
+            total = losses[SUPERVISED] * (weight[SUPERVISED] * times)
+            return _flat(sum((losses[term] * factor[term] for term in factor), start=total), parameters, last=True)
+        names = list(losses)
+        raw = {name: _flat(losses[name], parameters, last=name == names[-1]) for name in names}
+        self.norms = {term: float(gradient.norm()) for term, gradient in raw.items()}
+        weighted = {term: raw[term] * factor[term] for term in factor}
+        return self._join(raw[SUPERVISED] * weight[SUPERVISED], weighted, rng)
+
+    def _terms(self, batch: Batch, own: Heard) -> dict[str, torch.Tensor]:
+        text, settings = batch.text, self._settings
+        tokens = Tokens(text.ids == self._student.config.image_token_id, text.mask.bool())
         found: dict[str, torch.Tensor] = {}
-        said: dict[int, tuple[Maps, torch.Tensor]] = {}
-        for term in self._settings.terms:
-            teacher = self._teacher[term]
-            if id(teacher) not in said:
-                said[id(teacher)] = self._asked(teacher, batch)
-            maps, their_logits = said[id(teacher)]
+        heard = self._teachers.heard(batch)
+        for term in settings.terms:
+            theirs, depths = heard[term], (self._teachers.own_depth, self._teachers.depth(term))
             if term == KL:
-                found[term] = softened_kl(logits, their_logits, self._settings.temperature)
+                found[term] = softened_kl(own.logits, theirs.logits, settings.temperature)
+            elif settings.signal in OF_STATES:
+                widen: Any = self._learner.aside[str(self._teachers.width(term))]  # type: ignore[index]
+                found[term] = state_loss(term, settings.signal, own.layers, theirs.layers, tokens, depths, widen)
             else:
-                found[term] = _ATTENTION[term](own, maps, is_image, counts)
+                found[term] = attention_loss(term, settings.signal, own.layers, theirs.layers, tokens, depths)
         return found
 
-    @torch.no_grad()
-    def _asked(self, teacher: Any, batch: Batch) -> tuple[Maps, torch.Tensor]:
-        """Return a teacher's maps of all layers, and its logits where the student learns."""
-        from simdrive.compress.learner import Learner
+    def _weigh(self, share: float) -> None:
+        """Adjust the weights once per optimizer step, by lengths averaged over its parts."""
+        self._window.append((share, dict(self.norms)))
+        if sum(part for part, _ in self._window) < 1.0 - 1e-6:
+            return
+        total = {term: sum(part * norms[term] for part, norms in self._window) for term in self._window[0][1]}
+        self._window.clear()
+        lengths = self._averaged(torch.tensor(list(total.values()), dtype=torch.float64)).tolist()
+        self.online.step(dict(zip(total, lengths, strict=True)))
 
-        with tapped(teacher, range(len(teacher.model.language_model.layers))) as maps:
-            found = Learner(teacher)(batch.text.ids, batch.text.labels, batch.seen.values, batch.seen.grid)
-        assert found.logits is not None
-        return dict(maps), found.logits
+    def _averaged(self, values: torch.Tensor) -> torch.Tensor:
+        if self._processes.count > 1:
+            torch.distributed.all_reduce(values)
+            values = values / self._processes.count
+        return values
 
     def _static(self) -> dict[str, float]:
         return {term: float(self._settings.weights.get(term, 1.0)) for term in (SUPERVISED, *self._settings.terms)}
@@ -145,7 +149,7 @@ def softened_kl(student: torch.Tensor, teacher: torch.Tensor, temperature: float
     return temperature**2 * F.kl_div(log_p, q, reduction="batchmean")
 
 
-def _flat(loss: torch.Tensor, parameters: list[torch.nn.Parameter], retain: bool) -> torch.Tensor:
-    """Return the gradient of a loss over all parameters as one vector."""
-    found = torch.autograd.grad(loss, parameters, retain_graph=retain, allow_unused=True, materialize_grads=True)
+def _flat(loss: torch.Tensor, parameters: list[torch.nn.Parameter], last: bool) -> torch.Tensor:
+    """Return the gradient of a loss over all parameters as one vector; only the ``last`` pass lets the graph go."""
+    found = torch.autograd.grad(loss, parameters, retain_graph=not last, allow_unused=True, materialize_grads=True)
     return torch.cat([gradient.reshape(-1) for gradient in found])

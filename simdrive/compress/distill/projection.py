@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from simdrive.compress.distill.names import METHODS
 from simdrive.errors import UnknownNameError
 
 Gradients = Mapping[str, torch.Tensor]  # by capability, flat
@@ -78,9 +79,7 @@ def _total(merged: Gradients, supervised: torch.Tensor) -> torch.Tensor:
     return sum(rest, start=first)
 
 
-METHODS: dict[str, Callable[[torch.Tensor, Gradients, np.random.Generator], torch.Tensor]] = {
-    found.__name__: found for found in (agp, agp_first, agp_second, plain_sum, equal_supervision, pcgrad)
-}
+_FOUND = {found.__name__: found for found in (agp, agp_first, agp_second, plain_sum, equal_supervision, pcgrad)}
 
 
 def method_named(name: str) -> Callable[[torch.Tensor, Gradients, np.random.Generator], torch.Tensor]:
@@ -91,4 +90,4 @@ def method_named(name: str) -> Callable[[torch.Tensor, Gradients, np.random.Gene
     """
     if name not in METHODS:
         raise UnknownNameError("way to join gradients", name, METHODS)
-    return METHODS[name]
+    return _FOUND[name]

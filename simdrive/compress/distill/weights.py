@@ -7,14 +7,14 @@ GradNorm (Chen et al. 2018, arXiv 1711.02257) with alpha = 0 keeps so that all t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from simdrive.compress.distill.names import CAPABILITIES, SUPERVISED
 from simdrive.errors import UnknownNameError
 
-CAPABILITIES = ("perception", "reasoning", "planning")
-SUPERVISED = "supervised"
 MIXING: Mapping[str, tuple[float, float, float]] = {
     "perception": (0.8, 0.1, 0.1), "reasoning": (0.1, 0.8, 0.1), "planning": (0.1, 0.1, 0.8),
 }  # fmt: skip
@@ -65,15 +65,19 @@ class OnlineWeights:
             new = self._weights()
             self._a.copy_(_inverse_softplus((new * self._sum / new.sum()).clamp(_LEAST, _MOST)))
 
-    def state(self) -> list[float]:
-        """Return what a checkpoint keeps."""
-        found: list[float] = self._a.detach().tolist()
-        return found
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps, as plain numbers."""
+        moments = self._optimizer.state_dict()["state"].get(0, {})
+        return {"a": self._a.detach().tolist(), **{name: value.tolist() for name, value in moments.items()}}
 
-    def load(self, state: Sequence[float]) -> None:
-        """Go back to a kept state (the momentum starts anew)."""
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go back to a kept state."""
         with torch.no_grad():
-            self._a.copy_(torch.tensor(list(state), dtype=torch.float64))
+            self._a.copy_(torch.tensor(state["a"], dtype=torch.float64))
+        kept = {name: torch.tensor(value, dtype=torch.float32 if name == "step" else torch.float64)
+                for name, value in state.items() if name != "a"}  # fmt: skip
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": {0: kept} if kept else {}, "param_groups": groups})
 
     def _weights(self) -> torch.Tensor:
         found = (F.softplus(self._a) + _FLOOR).clamp(_LEAST, _MOST)

@@ -1,0 +1,84 @@
+"""The teachers of a distillation: which model answers for which term, and what it shows of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from simdrive.compress.batches import Batch
+from simdrive.compress.distill.names import KL, OF_STATES
+from simdrive.compress.distill.settings import DistillSettings
+from simdrive.compress.distill.terms import ByLayer, layers_of
+from simdrive.compress.learner import Learner
+from simdrive.errors import ParameterError
+from simdrive.models.tap import hidden_states, tapped
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a model shows of itself in one pass."""
+
+    layers: ByLayer  # attention or hidden states of the layers that matter
+    logits: torch.Tensor  # [K, vocabulary] at the K learned places
+
+
+class Teachers:
+    """One model for all terms, or one for each."""
+
+    def __init__(self, given: Mapping[str, Any], student: Any, settings: DistillSettings) -> None:
+        """Take the teachers, which learn nothing.
+
+        Raises:
+            ParameterError: if a term has no teacher, or a teacher's vocabulary or pictures are not the student's.
+        """
+        self._settings, self.own_depth = settings, _depth(student)
+        self._of = {term: given.get(term, given.get("")) for term in settings.terms}
+        missing = [term for term, teacher in self._of.items() if teacher is None]
+        if missing:
+            raise ParameterError(f"no teacher for {', '.join(missing)}; give one for all, or one for each of the terms")
+        for teacher in self._of.values():
+            teacher.requires_grad_(False).eval()
+            if teacher.config.text_config.vocab_size != student.config.text_config.vocab_size:
+                raise ParameterError("teacher and student have different tokenizers; train them with the same one")
+
+    def depth(self, term: str) -> int:
+        """Return how many language layers the teacher of a term has."""
+        return _depth(self._of[term])
+
+    def width(self, term: str) -> int:
+        """Return how wide its hidden states are."""
+        return int(self._of[term].config.text_config.hidden_size)
+
+    @torch.no_grad()
+    def heard(self, batch: Batch) -> dict[str, Heard]:
+        """Return by term what its teacher shows; each model is asked once."""
+        found: dict[int, Heard] = {}
+        for teacher in {id(model): model for model in self._of.values()}.values():
+            terms = [term for term, model in self._of.items() if model is teacher and term != KL]
+            layers = layers_of(terms, self.own_depth, _depth(teacher))[1]
+            with watched(teacher, layers, self._settings.signal) as kept:
+                said = Learner(teacher)(batch.text.ids, batch.text.labels, batch.seen.values, batch.seen.grid)
+            assert said.logits is not None
+            found[id(teacher)] = Heard(dict(kept), said.logits)
+        return {term: found[id(model)] for term, model in self._of.items()}
+
+
+@contextmanager
+def watched(model: Any, layers: Sequence[int], signal: str) -> Iterator[dict[int, torch.Tensor]]:
+    """Keep what the ``signal`` of a distillation is made of, of each forward pass."""
+    if not layers:
+        yield {}  # only what is said matters
+    elif signal in OF_STATES:
+        with hidden_states(model, layers) as states:
+            yield states
+    else:
+        with tapped(model, layers) as maps:
+            yield maps
+
+
+def _depth(model: Any) -> int:
+    return len(model.model.language_model.layers)
