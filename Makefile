@@ -44,7 +44,7 @@ test: $(VENV)/.ready  ## ruff, mypy, import-linter, pytest (default tier)
 
 slow: $(VENV)/.ready  ## the minutes-long tier
 	$(BIN)/python -m simdrive.cli.warm
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n $(WORKERS) --dist loadfile --durations=12
 
 format: $(VENV)/.ready  ## rewrite the sources in house style
 	$(BIN)/ruff check --fix .

@@ -18,7 +18,7 @@ from simdrive.agents.charging import charge_of
 from simdrive.agents.heard import AnswerForm, heard
 from simdrive.agents.heard import answer_form as read_as
 from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
-from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.errors import AgentUnavailableError, ParameterError, UnknownNameError
 from simdrive.types import AgentCard, Bytes, CameraSpec, Long, ObservationBatch, PlanBatch, TokenUsage, Wants
 
 
@@ -129,6 +129,10 @@ class ApiVlm:
             return [self._replies.get(key, missing) for key in keys]
         assert self._server is not None
         replies = self._server.ask_all(bodies)
+        if replies and all(reply.unreachable for reply in replies):
+            raise AgentUnavailableError(
+                f"no answer any more from {replies[0].text}; start the server again, then run the same command again"
+            )
         if self._recorder is not None:
             for key, reply in zip(keys, replies, strict=True):
                 self._recorder.keep(key, reply)

@@ -38,6 +38,7 @@ class Reply:
     text: str = ""
     tokens: tuple[int, int, int] = (-1, -1, -1)  # prompt without pictures, pictures, answer; -1 = not told
     error: Literal["", "timeout", "exception"] = ""
+    unreachable: bool = False  # nothing at the other end took the request
 
 
 @dataclass(frozen=True)
@@ -106,21 +107,21 @@ class Server:
         """Return the reply to one request; never raises for what a server does, and never takes past the deadline."""
         deadline, pause, told = time.monotonic() + self.deadline_s, _FIRST_PAUSE_S, "no try was made"
         data = json.dumps({"model": self.model, **body}).encode()
-        late = False
+        late = gone = False
         for attempt in range(self.retries + 1):
             wait = 0.0
             try:
                 status, content, asked_to_wait = self._send("POST", "/chat/completions", data, deadline)
                 if status == 200:
                     return _read(content)
-                told, late = f"status {status}: {self._clean(content[:300])}", False
+                told, late, gone = f"status {status}: {self._clean(content[:300])}", False, False
                 if status not in _PASSING:
                     break
                 wait = asked_to_wait
             except TimeoutError:
-                told, late = f"no answer within {self.timeout_s:g} s", True
+                told, late, gone = f"no answer within {self.timeout_s:g} s", True, False
             except (OSError, http.client.HTTPException) as error:
-                told, late = _reason(error), False
+                told, late, gone = _reason(error), False, isinstance(error, OSError)
             wait = max(wait, pause)
             pause = min(2.0 * pause, _LONGEST_PAUSE_S)
             if attempt == self.retries:
@@ -130,7 +131,7 @@ class Server:
                 told = f"deadline of {self.deadline_s:g} s; last: {told}"
                 break
             time.sleep(wait)
-        return Reply(f"{self.url}: {told}", error="timeout" if late else "exception")
+        return Reply(f"{self.url}: {told}", error="timeout" if late else "exception", unreachable=gone)
 
     def _send(self, method: str, path: str, data: bytes | None, deadline: float) -> tuple[int, bytes, float]:
         """Return status, content and the pause the server asks for; the deadline holds for every byte."""

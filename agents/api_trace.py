@@ -6,7 +6,6 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ class Recorder:
     def keep(self, key: str, reply: Reply) -> None:
         """Add one reply; failures are left out, so that recording again fills the gap."""
         if not reply.error:
-            self._write({"key": key, **asdict(reply)})
+            self._write({"key": key, "text": reply.text, "tokens": reply.tokens, "error": reply.error})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         data = (json.dumps(line, sort_keys=True) + "\n").encode()
@@ -49,7 +48,11 @@ def read_trace(path: Path) -> tuple[dict[str, Any], dict[str, Reply]]:
         raise ParameterError(f"trace {path} does not exist; record one with record=... in the agent's yaml first")
     header: dict[str, Any] = {}
     replies: dict[str, Reply] = {}
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except ValueError as error:
+        raise ParameterError(f"trace {path} is no text ({error}); give the file that record=... wrote") from error
+    for number, text in enumerate(lines, 1):
         try:
             line = json.loads(text)
             if "header" in line:
@@ -57,6 +60,6 @@ def read_trace(path: Path) -> tuple[dict[str, Any], dict[str, Reply]]:
                 continue
             prompt, image, output = (int(value) for value in line["tokens"])
             replies[str(line["key"])] = Reply(str(line["text"]), (prompt, image, output))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ParameterError(f"{path}, line {number}: no recorded reply ({error}); delete the line") from error
     return header, replies

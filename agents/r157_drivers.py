@@ -17,19 +17,16 @@ from simdrive.agents.following import (
     TICK_S,
     bend_speeds,
     beside_route,
-    idm_acceleration,
-    speed_at,
     valid_points,
 )
 from simdrive.agents.memory import SlotMemory
+from simdrive.agents.reacting import CALM_BRAKING_MPS2, PLAN_TICKS, since_danger, write_reaction
 from simdrive.agents.scene import (
     E_ACCELERATION,
-    E_CURVATURE,
     E_FREE,
     E_LENGTH,
     E_R,
     E_S,
-    E_SLOPE,
     E_SPEED,
     E_TIME,
     E_WIDTH,
@@ -43,11 +40,9 @@ from simdrive.errors import UnknownNameError
 from simdrive.jit import jit
 from simdrive.r157 import fsm, reg157, rss
 from simdrive.r157.parameters import FSM, FULL_BRAKE_MPS2, JERK_MPS3, MODELS, REG157, RSS, SAFE
-from simdrive.sim.plans import PLAN_POINTS, PLAN_TIMES, present_bend, shift_length, shift_offset, write_point
+from simdrive.sim.plans import PLAN_POINTS, PLAN_TIMES
 from simdrive.types import Charge, Float, Long, ObservationBatch, PlanBatch, Wants
 
-CALM_BRAKING_MPS2, LATCH_S = 3.0, 1.5
-_DANGER, _UNSAFE = 0, 1  # per slot: time at which danger was first judged; last unsafe time, s
 _REACTION_S = {REG157: reg157.REACTION_S, RSS: rss.REACTION_S, FSM: fsm.REACTION_S}
 _AGENT_MODELS = tuple(MODELS[k] for k in _REACTION_S)
 
@@ -99,56 +94,21 @@ def _scene(model, route, count, ego, actors):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _write(  # type: ignore[no-untyped-def]
-    model, reaction_s, route, count, ego, bends, gap_m, leader_mps, since_s, wanted, target, driver, times, plan
-):
-    """Write the plan: react and brake while unsafe, hold while the latch lasts, else follow."""
-    length = shift_length(ego[E_R], ego[E_SLOPE], 0.0, ego[E_SPEED], 1.0)
-    bend = present_bend(route, ego[E_S], ego[E_CURVATURE], ego[E_SPEED])
-    s, v, ahead, row, k = ego[E_S], ego[E_SPEED], gap_m, 0, 0
-    ticks = round(times[times.shape[0] - 1] / TICK_S)
-    for tick in range(ticks + 1):
-        t = tick * TICK_S
-        while k < times.shape[0] and times[k] <= t + 1e-9:
-            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], bend, 0.0)
-            write_point(route, s, offset, incline, v, times[k], plan[k])
-            k += 1
-        allowed, row = speed_at(route, count, bends, s, row)
-        a = idm_acceleration(v, allowed, ahead, leader_mps, driver)
-        if wanted > 0.0:
-            braked_s = since_s + t - reaction_s
-            a = 0.0
-            if braked_s >= 0.0:
-                a = -wanted if model == REG157 else -min(JERK_MPS3 * braked_s, wanted)
-            if v + a * TICK_S < target:
-                a = min((target - v) / TICK_S, 0.0)
-        elif since_s >= 0.0:
-            a = min(a, 0.0)
-        after = max(v + a * TICK_S, 0.0)
-        moved = 0.5 * (v + after) * TICK_S
-        s, v = s + moved, after
-        if ahead < 0.5 * FREE_M:
-            ahead = max(ahead + leader_mps * TICK_S - moved, 0.0)
-
-
-@jit
 def _plan_rows(  # type: ignore[no-untyped-def]
-    model, reaction_s, rows, scalars, routes, egos, actors, bend_mps2, driver, times, bends, plans
+    model, reaction_s, rows, scalars, routes, egos, actors, bend_mps2, driver, times, bends, brakes, plans
 ):
     for n in range(routes.shape[0]):
         route, ego, known, now_s = routes[n], egos[n], scalars[rows[n]], egos[n, E_TIME]
         count = valid_points(route)
         bend_speeds(route, count, ego[E_FREE], bend_mps2, 2.0, bends)
         gap, along, wanted, target = _scene(model, route, count, ego, actors[n])
-        if wanted > 0.0:
-            if math.isnan(known[_DANGER]):
-                known[_DANGER] = now_s
-            known[_UNSAFE] = now_s
-        elif not math.isnan(known[_UNSAFE]) and now_s - known[_UNSAFE] > LATCH_S:
-            known[_DANGER], known[_UNSAFE] = math.nan, math.nan
-        since = -1.0 if math.isnan(known[_DANGER]) else now_s - known[_DANGER]
-        _write(
-            model, reaction_s, route, count, ego, bends, gap, along, since, wanted, target, driver, times, plans[n]
+        since = since_danger(known, wanted > 0.0, now_s)
+        for tick in range(brakes.shape[0]):
+            braked_s = since + tick * TICK_S - reaction_s
+            sudden = model == REG157
+            brakes[tick] = 0.0 if braked_s < 0.0 else wanted if sudden else min(JERK_MPS3 * braked_s, wanted)
+        write_reaction(
+            route, count, ego, bends, gap, along, since, wanted > 0.0, brakes, target, driver, times, plans[n]
         )  # fmt: skip
 
 
@@ -187,6 +147,6 @@ class R157Driver:
         plans: Float = np.empty((len(batch), PLAN_POINTS, 5))
         _plan_rows(
             self._model, _REACTION_S[self._model], rows, self._memory.scalars, batch.route, pack_ego(batch), actors,
-            self._bend, self._driver, PLAN_TIMES, np.empty(batch.route.shape[1]), plans,
+            self._bend, self._driver, PLAN_TIMES, np.empty(batch.route.shape[1]), np.empty(PLAN_TICKS), plans,
         )  # fmt: skip
         return answer(plans)

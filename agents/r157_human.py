@@ -19,18 +19,14 @@ from simdrive.agents.following import (
     TICK_S,
     bend_speeds,
     beside_route,
-    idm_acceleration,
-    speed_at,
     valid_points,
 )
 from simdrive.agents.memory import SlotMemory
+from simdrive.agents.reacting import CALM_BRAKING_MPS2, PLAN_TICKS, since_danger, write_reaction
 from simdrive.agents.scene import (
-    E_CURVATURE,
     E_FREE,
     E_LENGTH,
-    E_R,
     E_S,
-    E_SLOPE,
     E_SPEED,
     E_TIME,
     E_WIDTH,
@@ -41,15 +37,14 @@ from simdrive.agents.scene import (
     pack_ego,
 )
 from simdrive.jit import jit
-from simdrive.sim.plans import PLAN_POINTS, PLAN_TIMES, present_bend, shift_length, shift_offset, write_point
+from simdrive.sim.plans import PLAN_POINTS, PLAN_TIMES
 from simdrive.types import Charge, Float, Long, ObservationBatch, PlanBatch, Wants
 
 _HOME, _WANDERED = 0, 1  # per actor: offset where its sideways motion began; time at which it had wandered, s
-_DANGER, _UNSAFE = 0, 1  # per slot: time at which danger was recognised; last unsafe time, s
 
 WANDER_M, PERCEPTION_S, REACTION_S = 0.375, 0.4, 0.75
 RELEASE_MPS2, JERK_MPS3, BRAKE_MPS2 = 0.4, 12.65, 0.774 * 9.81
-DANGER_TTC_S, CALM_BRAKING_MPS2, LATCH_S = 2.0, 3.0, 1.5
+DANGER_TTC_S = 2.0
 SIDEWAYS_MPS = 0.1
 
 
@@ -112,52 +107,21 @@ def _scene(route, count, ego, memory, actors):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _write(  # type: ignore[no-untyped-def]
-    route, count, ego, bends, gap_m, leader_mps, since_s, unsafe, target, driver, times, plan
-):
-    """Write the plan: brake as the regulation says while unsafe, hold while the latch lasts, else follow."""
-    length = shift_length(ego[E_R], ego[E_SLOPE], 0.0, ego[E_SPEED], 1.0)
-    bend = present_bend(route, ego[E_S], ego[E_CURVATURE], ego[E_SPEED])
-    s, v, ahead, row, k = ego[E_S], ego[E_SPEED], gap_m, 0, 0
-    ticks = round(times[times.shape[0] - 1] / TICK_S)
-    for tick in range(ticks + 1):
-        t = tick * TICK_S
-        while k < times.shape[0] and times[k] <= t + 1e-9:
-            offset, incline = shift_offset(s - ego[E_S], length, ego[E_R], ego[E_SLOPE], bend, 0.0)
-            write_point(route, s, offset, incline, v, times[k], plan[k])
-            k += 1
-        allowed, row = speed_at(route, count, bends, s, row)
-        a = idm_acceleration(v, allowed, ahead, leader_mps, driver)
-        if unsafe:
-            a = -braking(since_s + t)
-            if v + a * TICK_S < target:
-                a = min((target - v) / TICK_S, 0.0)
-        elif since_s >= 0.0:
-            a = min(a, 0.0)
-        after = max(v + a * TICK_S, 0.0)
-        moved = 0.5 * (v + after) * TICK_S
-        s, v = s + moved, after
-        if ahead < 0.5 * FREE_M:
-            ahead = max(ahead + leader_mps * TICK_S - moved, 0.0)
-
-
-@jit
 def _plan_rows(  # type: ignore[no-untyped-def]
-    rows, scalars, memory, routes, egos, actors, bend_mps2, driver, times, bends, plans
+    rows, scalars, memory, routes, egos, actors, bend_mps2, driver, times, bends, brakes, plans
 ):
     for n in range(routes.shape[0]):
         route, ego, known, now_s = routes[n], egos[n], scalars[rows[n]], egos[n, E_TIME]
         count = valid_points(route)
         bend_speeds(route, count, ego[E_FREE], bend_mps2, 2.0, bends)
         gap, along, unsafe, target = _scene(route, count, ego, memory[rows[n]], actors[n])
+        since = since_danger(known, unsafe, now_s)
         if unsafe:
-            if math.isnan(known[_DANGER]):
-                known[_DANGER] = now_s
-            known[_UNSAFE] = now_s
-        elif not math.isnan(known[_UNSAFE]) and now_s - known[_UNSAFE] > LATCH_S:
-            known[_DANGER], known[_UNSAFE] = math.nan, math.nan
-        since = -1.0 if math.isnan(known[_DANGER]) else now_s - known[_DANGER]
-        _write(route, count, ego, bends, gap, along, since, unsafe, target, driver, times, plans[n])
+            for tick in range(brakes.shape[0]):
+                brakes[tick] = braking(since + tick * TICK_S)
+        write_reaction(
+            route, count, ego, bends, gap, along, since, unsafe, brakes, target, driver, times, plans[n]
+        )  # fmt: skip
 
 
 class R157Human:
@@ -187,6 +151,7 @@ class R157Human:
         plans: Float = np.empty((len(batch), PLAN_POINTS, 5))
         _plan_rows(
             rows, self._memory.scalars, self._memory.actors, batch.route, pack_ego(batch), actors, self._bend,
-            self._driver, PLAN_TIMES, np.empty(batch.route.shape[1]), plans,
+            self._driver, PLAN_TIMES, np.empty(batch.route.shape[1]),
+            np.empty(PLAN_TICKS), plans,
         )  # fmt: skip
         return answer(plans)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from simdrive.agents.language.grammar import answer_forms
 from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.models.local import LocalModel, Said, camera_specs, open_model
+from simdrive.models.onnx_folder import open_graphs
 from simdrive.models.processor import grey
 from simdrive.types import AgentCard, Bytes, Float, Long, ObservationBatch, PlanBatch
 
@@ -49,13 +51,16 @@ class Vlm:
         description: str = "",
         answer_form: AnswerForm = "targets",
         waypoints: Mapping[str, Any] | None = None,
+        graphs: str = "",
+        int8: bool = False,
     ) -> None:
         """Load the model.
 
         Args:
             model: folder, or name of a model of the zoo.
             name: in tables; empty = the model's own.
-            charge: ``architecture`` and ``precision`` that requests are priced as.
+            charge: ``architecture`` and ``precision`` that requests are priced as. What is not named is taken from the
+                model's card: a pruned or quantized model is priced as what is left of it.
             answer_style: ``plan``, ``reason_plan`` or ``full``.
             phrasing: which of the fixed wordings asks.
             constrained: allow only answers of the grammar.
@@ -71,6 +76,7 @@ class Vlm:
             weight_hash: expected hash of the weights; empty = whatever they are.
             description: for tables.
             answer_form: ``targets`` of the driving language, or ``waypoints`` in text; these are never constrained.
+            graphs: folder made by ``simdrive onnx`` that answers instead of the model. int8: its graphs with 8-bit weights.
             waypoints: ``interval_s``, ``points`` and ``axes`` of way-points; with them an empty briefing tells the form.
 
         Raises:
@@ -81,6 +87,10 @@ class Vlm:
         if not 0 <= phrasing < PHRASINGS or batch < 1:
             raise ParameterError(f"phrasing must be 0 to {PHRASINGS - 1} and batch at least 1, got {phrasing}, {batch}")
         self._form = read_as(answer_form, waypoints)
+        if int8 and not graphs:
+            raise ParameterError(
+                "int8 is of exported graphs; name their folder in graphs, or quantize the model itself"
+            )
         if self._form is not None and constrained:
             raise ParameterError("constrained holds answers to the driving language; set it false for way-points")
         if threads is not None:
@@ -91,8 +101,9 @@ class Vlm:
                 f"the weights of {model!r} are {loaded.card.weight_hash[:12]}, but this run was planned with "
                 f"{weight_hash[:12]}; start a new run folder"
             )
+        exported = open_graphs(Path(graphs), loaded, int8, threads or 1) if graphs else None
         self._model = LocalModel(
-            loaded, cameras=camera_specs(cameras), frame_offsets_us=frame_offsets_us, most_tiles=most_tiles,
+            loaded, generator=exported, cameras=camera_specs(cameras), frame_offsets_us=frame_offsets_us, most_tiles=most_tiles,
             briefing=briefing or (self._form.briefing() if self._form else ""), text_only=text_only,
         )  # fmt: skip
         forms = self._model.grammar(answer_forms(answer_style))
@@ -100,14 +111,20 @@ class Vlm:
         longest = forms.longest if self._form is None else self._form.longest_tokens
         self._longest = longest if max_output_tokens is None else max_output_tokens
         self._style, self._phrasing, self._blind, self._stale = answer_style, phrasing, blind, stale
-        self._batch, self._fixed, self._look = batch, deterministic, attention
+        # Graphs answer one request at a time: their answers depend on nothing else as it is.
+        self._batch, self._fixed, self._look = batch, deterministic and exported is None, attention
         self._first: dict[int, Bytes] = {}
         self.looked: Float | None = None  # attention of the last batch's answers to its picture tokens, [N, slots]
-        self.wants, self.charge = self._model.wants, charge_of(charge)
+        self.wants, self.charge = self._model.wants, charge_of(charge, loaded.card.data.get("charge"))
         control = blind or stale or text_only
         settings: dict[str, Any] = {"answer_style": answer_style, "constrained": constrained, "dtype": dtype}
         settings |= {} if self._form is None else {"answer_form": answer_form, **asdict(self._form)}
-        settings |= {key: True for key, on in (("blind", blind), ("stale", stale), ("text_only", text_only)) if on}
+        settings |= {
+            key: True
+            for key, on in (("blind", blind), ("stale", stale), ("text_only", text_only), ("int8", int8))
+            if on
+        }
+        settings |= {"graphs": Path(graphs).name} if graphs else {}
         settings["parameters"] = loaded.card.parameters
         self.card = AgentCard(
             name or loaded.card.name, "control" if control else "model", description or _described(loaded.card.name),

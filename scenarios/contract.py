@@ -17,6 +17,9 @@ class Scenario(Protocol):
     ``build`` draws all that is incidental (road, lanes, colours, bystanders, light) from ``rng`` and nothing from
     anywhere else. With ``hazard`` False it returns the same road and the same actors, but whoever would cause the
     danger behaves; ``hazard_actors`` is then empty. Nothing drawn from ``rng`` may depend on ``hazard``.
+
+    Where values that are fine by themselves do not go together (a target faster than who should hit it), a scenario
+    has a method ``check(params)`` that raises ParameterError; cases are then drawn until they pass.
     """
 
     name: str  # the name of its config

@@ -50,22 +50,30 @@ def _rotation(k: int) -> Float:
 
 
 @functools.cache
-def crossing(lanes_each: int, corner_m: float = 7.0, width_m: float = URBAN_WIDTH_M) -> Crossing:
+def crossing(
+    lanes_each: int,
+    corner_m: float = 7.0,
+    width_m: float = URBAN_WIDTH_M,
+    arm_m: float = ARM_M,
+    limit_mps: float = URBAN_LIMIT_MPS,
+) -> Crossing:
     """Return a crossing whose arms have ``lanes_each`` lanes in and out and corners of radius ``corner_m``.
 
     Arms 0 and 2 have priority. Left turns leave from lane 0, right turns from the last lane.
     """
     network, half = RoadNetwork(), corner_m + lanes_each * width_m
     for arm in range(4):
-        _add_arm(network, arm, lanes_each, half, width_m)
+        _add_arm(network, arm, lanes_each, half, {"width": width_m, "speed_limit": limit_mps}, arm_m)
     return Crossing(Road(compile_network(network), network, width_m), lanes_each, half)
 
 
-def _add_arm(network: RoadNetwork, arm: int, lanes_each: int, half: float, width: float) -> None:
+def _add_arm(
+    network: RoadNetwork, arm: int, lanes_each: int, half: float, traits: dict[str, float], arm_m: float
+) -> None:
     turn, angle = _rotation(arm), arm * math.pi / 2
     none, striped, solid = LineType.NONE, LineType.STRIPED, LineType.CONTINUOUS_LINE
     priority = 3 if arm % 2 == 0 else 1
-    traits = {"width": width, "speed_limit": URBAN_LIMIT_MPS}
+    width = traits["width"]
 
     def straight(begin: float, end: float, lane: int, lines: tuple[int, int]) -> AbstractLane:
         y = (lane + 0.5) * width
@@ -83,10 +91,10 @@ def _add_arm(network: RoadNetwork, arm: int, lanes_each: int, half: float, width
     for lane in range(lanes_each):
         inner = solid if lane == 0 else striped
         outer = solid if lane == last else none
-        network.add_lane(f"in{arm}", stop, straight(-half - ARM_M, -half, lane, (inner, outer)))
+        network.add_lane(f"in{arm}", stop, straight(-half - arm_m, -half, lane, (inner, outer)))
         network.add_lane(stop, f"leave{arm}", straight(-half, half, lane, (none, none)))
         inner = none if lane == 0 else striped  # the centre line is drawn by the lane that comes in
-        network.add_lane(f"leave{arm}", f"out{arm}", straight(half, half + ARM_M, lane, (inner, outer)))
+        network.add_lane(f"leave{arm}", f"out{arm}", straight(half, half + arm_m, lane, (inner, outer)))
     left, right = (arm - 1) % 4, (arm + 1) % 4
     network.add_lane(stop, f"leave{left}", arc(-half, half + width / 2, False, priority - 1))
     kerb = half - (last + 0.5) * width

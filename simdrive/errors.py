@@ -21,6 +21,11 @@ class UnknownNameError(SimdriveError):
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"unknown {kind} {given!r}.{hint} Available: {', '.join(names) or '(none)'}")
         self.nearest = near[0] if near else None
+        self._given = (kind, given, tuple(names))
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, tuple[str, ...]]]:
+        """Travel between processes: rebuilt from what it was made of, not from its message."""
+        return type(self), self._given
 
 
 class ParameterError(SimdriveError):
@@ -43,3 +48,21 @@ class IncompleteRunError(SimdriveError):
     """Planned episodes are missing from a run."""
 
     exit_code = 4
+
+
+class AgentUnavailableError(SimdriveError):
+    """What an agent needs is gone (its server), or it does not come back: nothing it drives now says how it drives.
+
+    Unlike anything else an agent raises, this is no answer: the episodes stay pending for the next run.
+    """
+
+    exit_code = 4
+
+
+class StorageError(SimdriveError, OSError):
+    """A file of ours cannot be written (disk full, no permission): what was finished before is safe."""
+
+    exit_code = 4
+
+    def __str__(self) -> str:
+        return str(self.args[0])

@@ -186,6 +186,8 @@ class Charge:
     keep_feedforward: float = 1.0  # inner width of MLPs
     keep_width: float = 1.0  # width of the language model
     keep_vision_layers: float = 1.0
+    keep_vision_heads: float = 1.0
+    keep_vision_feedforward: float = 1.0
     keep_image_tokens: float = 1.0  # image tokens left after pruning in the language model
     prune_after: float = 0.0  # share of language layers that still see all image tokens
     bits: tuple[tuple[str, float], ...] = ()  # (group, effective bits) that differ from the precision's
@@ -381,12 +383,17 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class SuiteEntry:
-    """One scenario of a suite with its number of cases and, where given, narrowed parameter ranges."""
+    """One scenario of a suite with its number of cases and, where given, narrowed parameter ranges.
+
+    With a ``grid`` the cases are not drawn: they are all combinations of its values, or ``cases`` of them evenly
+    spread if that is fewer. A key may join names that go together: ``"ego_speed_kph, target_speed_kph": [[30, 20]]``.
+    """
 
     scenario: str
     cases: int
     params: dict[str, Any] = field(default_factory=dict)
     hazard: bool = True
+    grid: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,23 @@ from simdrive.cli import (
     bench,
     compare,
     compress,
+    corrupt,
     data,
     demo,
+    doctor,
     evaluate,
+    export,
+    importing,
     latency,
     listing,
+    merge,
+    onnx,
     record,
     report,
+    search,
     serve,
     show,
+    stats,
     study,
     train,
     triad,
@@ -58,13 +66,21 @@ app.command("compare")(compare.compare)
 app.command("data")(data.data)
 app.command("train")(train.train)
 app.command("compress")(compress.compress)
+app.command("corrupt")(corrupt.corrupt)
+app.command("onnx")(onnx.onnx)
 app.command("ls")(listing.ls)
 app.command("show")(show.show)
+app.command("search")(search.search)
+app.command("merge")(merge.merge)
+app.command("export")(export.export)
+app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("triad")(triad.triad)
 app.command("zoo")(zoo.zoo)
 app.add_typer(bench.app, name="bench")
+app.add_typer(importing.app, name="import")
 app.add_typer(latency.app, name="latency")
+app.add_typer(stats.app, name="stats")
 app.add_typer(study.app, name="study")
 app.add_typer(verify.app, name="verify")
 

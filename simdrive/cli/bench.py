@@ -82,6 +82,32 @@ def infer(words: list[str] = WORDS, json: bool = JSON) -> None:
     _show(bench_infer(**options), json)
 
 
+@app.command("distill")
+@guarded
+def distill(words: list[str] = WORDS, json: bool = JSON) -> None:
+    """A step of distillation with captured attention, beside a teacher's pass and a student's step without it.
+
+    Options: batch=16 rounds=5 threads=1
+    """
+    options = _options(words, {"batch": int, "rounds": int, "threads": int})
+    from simdrive.bench.distill import bench_distill
+
+    _show(bench_distill(**options), json)
+
+
+@app.command("kernels")
+@guarded
+def kernels(words: list[str] = WORDS, json: bool = JSON) -> None:
+    """Linear maps with int8 and int4 weights: prefill and decode beside bf16, fp32 and, where installed, onnxruntime.
+
+    Options: widths=[256,1024] prompt=1024 rounds=3 blocks=0 threads=1
+    """
+    options = _options(words, {"widths": list, "prompt": int, "rounds": int, "blocks": int, "threads": int})
+    from simdrive.bench.kernels import bench_kernels
+
+    _show(bench_kernels(**options), json)
+
+
 def _options(words: list[str] | None, kinds: Mapping[str, type]) -> dict[str, Any]:
     """Parse ``key=value`` words as YAML, checked against the options of one bench."""
     options = parse_words(words, kinds, "bench option")

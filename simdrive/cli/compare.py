@@ -23,6 +23,9 @@ def compare(
     base_agent: str | None = typer.Option(None, help="take only this agent of the baseline"),
     candidate_agent: str | None = typer.Option(None, help="take only this agent of the candidate"),
     allow_unpaired: bool = typer.Option(False, help="baseline episodes without counterpart are listed, not missed"),
+    min_cases: int | None = typer.Option(
+        None, help="rules on fewer scored cases cannot be judged: INVALID (default 1)"
+    ),
     format: str = typer.Option("table", help="table, json, md, github or junit"),
 ) -> None:
     """Compare two runs on the same cases and judge the candidate.
@@ -37,7 +40,12 @@ def compare(
         raise UnknownNameError("format", format, FORMATS)
     gate = read_gate(thresholds) if thresholds is not None else Gate()
     rules = (*gate.rules, *(parse_rule(text) for text in fail_on))
-    gate = replace(gate, rules=rules, allow_unpaired=gate.allow_unpaired or allow_unpaired)
+    gate = replace(
+        gate,
+        rules=rules,
+        allow_unpaired=gate.allow_unpaired or allow_unpaired,
+        min_cases=gate.min_cases if min_cases is None else min_cases,
+    )
     comparison = compared(open_side(base).only(base_agent), open_side(candidate).only(candidate_agent), gate)
     _print(comparison, format)
     raise typer.Exit(comparison.verdict.exit_code)

@@ -10,20 +10,23 @@ import typer
 from simdrive.build import config_names
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.first_use import first_use
-from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.errors import ParameterError
 
 _OPTIONS = ("recipe", "out", "workers")
 
 
 @guarded
 def compress(
-    words: list[str] = typer.Argument(None, help="recipe=NAME out=FOLDER, and changes: STAGE.FIELD=value"),
+    words: list[str] = typer.Argument(
+        None, help="recipe=NAME out=FOLDER, the recipe's inputs, and changes: STAGE.FIELD=value"
+    ),
     json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
     dry_run: bool = typer.Option(False, "--dry-run", help="list the stages and run nothing"),
 ) -> None:
     """Run a recipe: data, training and whatever else makes a model out of nothing or out of another one.
 
     A recipe is a yaml file under configs/recipe, or one of your own. The same command continues where it stopped.
+    Some recipes start from something, e.g. teacher=teacher (a model of the zoo, or a folder).
     STAGE.FIELD=value changes a field of one stage, e.g. expert.cases=2 or see.train.steps=50.
     """
     given, changes = parsed(words or [])
@@ -32,7 +35,7 @@ def compress(
     from simdrive.compress.recipe import load_recipe, run_recipe
 
     name = str(given["recipe"])
-    stages = load_recipe(name, changes)
+    stages = load_recipe(name, changes, {key: value for key, value in given.items() if key not in _OPTIONS})
     if dry_run:
         for stage in stages:
             stdout().print(f"{stage.name}: {stage.kind} {dict(stage.settings)}", markup=False)
@@ -53,10 +56,10 @@ def compress(
 
 
 def parsed(words: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return options, and changes as nested mappings by stage.
+    """Return options and inputs, and changes as nested mappings by stage.
 
     Raises:
-        ParameterError, UnknownNameError: if a word is no ``key=value``, or neither an option nor ``STAGE.FIELD``.
+        ParameterError: if a word is no ``key=value``.
     """
     import yaml
 
@@ -71,8 +74,6 @@ def parsed(words: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         except yaml.YAMLError as error:
             raise ParameterError(f"{word!r}: the value cannot be read ({str(error).splitlines()[0]})") from error
         if "." not in key:
-            if key not in _OPTIONS:
-                raise UnknownNameError("option of 'simdrive compress' (or STAGE.FIELD)", key, _OPTIONS)
             given[key] = value
             continue
         *path, last = key.split(".")

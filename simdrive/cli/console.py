@@ -18,7 +18,8 @@ from simdrive.errors import SimdriveError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-INTERRUPTED = 130
+SYSTEM, USAGE, INTERRUPTED = 1, 2, 130
+_GIVEN_WRONGLY = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 def stdout() -> Console:
@@ -42,15 +43,26 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             stderr().print("error:", style="bold red", end=" ")
             stderr().print(str(error), markup=False, soft_wrap=True)
             raise typer.Exit(error.exit_code) from error
+        except (MemoryError, OSError) as error:
+            if isinstance(error, BrokenPipeError):  # the reader of our output is gone: `simdrive ls | head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(0) from error
+            stderr().print("error:", style="bold red", end=" ")
+            stderr().print(_system_message(error), markup=False, soft_wrap=True)
+            raise typer.Exit(USAGE if isinstance(error, _GIVEN_WRONGLY) else SYSTEM) from error
         except KeyboardInterrupt as error:
             words = " ".join(_quoted(word) for word in sys.argv[1:])
             stderr().print(f"interrupted. The same command continues: simdrive {words}", markup=False)
             raise typer.Exit(INTERRUPTED) from error
-        except BrokenPipeError as error:  # the reader of our output is gone: `simdrive ls | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from error
 
     return run
+
+
+def _system_message(error: MemoryError | OSError) -> str:
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error or 'no details'}); use a smaller batch=... or fewer workers=..."
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}; check the path, its permissions and the room on the disk"
 
 
 def _quoted(word: str) -> str:

@@ -20,8 +20,8 @@ def data(
 ) -> None:
     """Drive cases and write what was seen with the expert's exact answers, as parquet shards.
 
-    Options (key=value, defaults in configs/data.yaml): suite, seed, cases, control, out, agent, model_share, number,
-    workers, batch, keep_critical, keep_calm, cameras, frame_offsets_us. The same command continues where it stopped.
+    Options (key=value, defaults in configs/data.yaml): suite, seed, cases, control, out, agent, model_share, labels,
+    number, workers, batch, keep_critical, keep_calm, cameras, frame_offsets_us. The same command continues where it stopped.
 
     'simdrive data export data=[data/samples] out=data/items' writes samples as Drive-KD items (PNG pictures and one JSON
     list per split); frames=newest (or all: newest first) rows=500 (at most, per split) style=plan format=drive_kd.

@@ -10,6 +10,7 @@ import typer
 
 from simdrive.cli.compose import chosen, compose_config
 from simdrive.cli.console import guarded, print_json, stderr, stdout
+from simdrive.cli.corrupted import take_corruption
 from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
 from simdrive.errors import ParameterError, UnknownNameError
@@ -25,31 +26,34 @@ def evaluate(
     """Drive a suite with several agents under a grid of latency settings and summarise it.
 
     Options (key=value, defaults in configs/eval.yaml): suite, agents, latency (constant, lognormal, trace, chip) with its
-    fields, mode, waiting, deadline, aeb_monitor, out, workers, batch, scenarios, cases, seed, record, metrics. A list where
-    one value is expected is an axis of the grid: 'latency.delay_ms=[0,200,400]'. The same command continues an interrupted
-    run.
+    fields, mode, waiting, deadline, aeb_monitor, corruption (none, all, or names) with its fields, out, workers, batch,
+    scenarios, cases, seed, stop, record, metrics. A list where one value is expected is an axis of the grid:
+    'latency.delay_ms=[0,200,400]'. The same command continues an interrupted run.
     """
-    config = compose_config("eval", words or [])
+    words, *corruption = take_corruption(words or [])
+    config = compose_config("eval", words)
     if cfg:
-        _print_config(config)
+        _print_config(config | {"corruption": {"name": corruption[0], **corruption[1]}})
         return
     if isinstance(config["workers"], int) and config["workers"] > 1 and not dry_run:
         from simdrive.eval.pool import start_early
 
         start_early()
-    request = build_request(config, chosen("latency", words or [], "constant"))
+    request = with_corruptions(build_request(config, chosen("latency", words, "constant")), *corruption)
+    request = request.part(config["shard"])
     out = Path(config["out"]) if config["out"] else default_out(request)
+    agent_timeout_s, record = parse_timeout(config["agent_timeout_s"]), parse_record(config["record"])
     if dry_run:
         _dry_run(request, out, json)
         return
     first_use()
     from simdrive.eval.runner import run
 
-    record = parse_record(config["record"])
     with progress() as shown:
         store = run(
             request, out, shown, workers=int(config["workers"]), batch=int(config["batch"]),
-            provenance={"arguments": sys.argv[1:], "commit": _commit()},
+            provenance={"arguments": sys.argv[1:], "commit": commit()},
+            agent_timeout_s=agent_timeout_s,
         )  # fmt: skip
     if record != "none":
         from simdrive.report.clips import record_clips
@@ -63,6 +67,7 @@ def build_request(config: dict[str, Any], latency_name: str) -> Any:
     from simdrive.eval.blocks import build_latency
     from simdrive.eval.grid import agent_configs, latency_grid
     from simdrive.eval.runner import RunRequest
+    from simdrive.eval.stopping import StopRule, rounds
     from simdrive.metrics.evaluate import load_metrics
     from simdrive.scenarios.sampling import load_suite, suite_cases
 
@@ -80,10 +85,23 @@ def build_request(config: dict[str, Any], latency_name: str) -> Any:
         agents=agent_configs(names),
         latencies=latency_grid(latency_name, config),
         metrics=metrics,
+        stop=StopRule.parse(config["stop"]),
     )
+    if request.stop is not None:
+        rounds(request.cases)  # refuses what has none
     for latency in request.latencies:
         build_latency(latency)  # refuses wrong settings
     return request
+
+
+def with_corruptions(request: Any, names: Any, fields: dict[str, Any]) -> Any:
+    """Add the axis of corruptions to a run request; agents without cameras are told apart."""
+    from dataclasses import replace
+
+    from simdrive.eval.corruptions import corruption_grid, sightless_agents
+
+    corruptions = corruption_grid(names, fields)
+    return replace(request, corruptions=corruptions, sightless=sightless_agents(request.agents, corruptions))
 
 
 def narrowed(suite: Any, scenarios: Any, cases: Any, seed: Any = None) -> Any:
@@ -128,6 +146,19 @@ def parse_record(value: Any) -> str:
     raise ParameterError(f"record must be none, failures, all or worst:N, got {text!r}")
 
 
+def parse_timeout(value: Any) -> float | None:
+    """Return the longest time in seconds of one call of an agent, None for any.
+
+    Raises:
+        ParameterError: if it is no number above 0.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise ParameterError(f"agent_timeout_s must be a number of seconds above 0, or null, got {value!r}")
+    return float(value)
+
+
 def summarise(store: Any, json: bool) -> None:
     """Print the summary table, or the same as one JSON object."""
     from simdrive.eval.summary import summarise as summary_of
@@ -144,14 +175,23 @@ def summarise(store: Any, json: bool) -> None:
 
 
 def _dry_run(request: Any, out: Path, json: bool) -> None:
-    episodes = len(request.cases) * len(request.agents) * len(request.latencies)
+    episodes = len(request.cases) * len(request.blocks())
     facts = {
         "suite": f"{request.suite} v{request.suite_version}",
         "cases": len(request.cases),
         "agents": [agent.name for agent in request.agents],
         "latencies": [latency.label for latency in request.latencies],
+        **(
+            {}
+            if len(request.corruptions) == 1 and not request.corruptions[0].label
+            else {
+                "corruption": [each.label or "none" for each in request.corruptions],
+                "no camera": list(request.sightless),
+            }
+        ),
         "episodes": episodes,
         "out": out.as_posix(),
+        **({} if request.stop is None else {"stop": f"half_width:{request.stop.half_width:g} (episodes: at most)"}),
     }
     if json:
         print_json(facts)
@@ -166,7 +206,7 @@ def _print_config(config: dict[str, Any]) -> None:
     typer.echo(yaml.safe_dump(config, sort_keys=False).rstrip())
 
 
-def _commit() -> str:
+def commit() -> str:
     """Return the commit of the checkout with a mark for local changes, empty outside one."""
     import subprocess
 

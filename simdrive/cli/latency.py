@@ -29,7 +29,8 @@ WORDS = typer.Argument(None, help="key=value options; names are those of configs
 ROWS = typer.Argument(..., help="measurements in the columns of simdrive/latency/data/edge_calibration.csv")
 
 TOKENS = {"tokens.prompt": 256, "tokens.image": 0, "tokens.output": 32}
-KEEP = ("layers", "heads", "feedforward", "width", "vision_layers", "image_tokens")
+KEEP = ("layers", "heads", "feedforward", "width", "vision_layers", "vision_heads", "vision_feedforward",
+        "image_tokens")  # fmt: skip
 GROUPS = ("attention", "feedforward", "head", "embedding", "vision", "projector", "kv", "state", "activation")
 CHANGES = (*(f"keep.{name}" for name in KEEP), "prune_after", *(f"bits.{name}" for name in GROUPS),
            "speculation.accept_length", "speculation.kappa")  # fmt: skip
@@ -45,9 +46,10 @@ def predict(words: list[str] = WORDS, json: bool = JSON) -> None:
     tokens.output=32 images=1 pixels=0 sensor_ms= preprocess_ms= preprocess_ns_per_pixel= action_ms=
 
     What compression changes: keep.layers= keep.heads= keep.feedforward= keep.width= keep.vision_layers=
-    keep.image_tokens= (shares that are left), prune_after= (share of layers that still see all image tokens),
-    bits.attention= bits.feedforward= bits.head= bits.vision= bits.kv= ... (effective bits), speculation.accept_length=
-    with speculation.kappa= (default: what was measured under the runtime in that format).
+    keep.vision_heads= keep.vision_feedforward= keep.image_tokens= (shares that are left), prune_after= (share of layers
+    that still see all image tokens), bits.attention= bits.feedforward= bits.head= bits.vision= bits.kv= ... (effective
+    bits), speculation.accept_length= with speculation.kappa= (default: what was measured under the runtime in that
+    format).
     """
     single = ("chip", "architecture", "precision", "runtime", "power_mode")
     given = parse_words(words, (*single, *TOKENS, *CHANGES, "images", "pixels", *HOST))

@@ -16,16 +16,17 @@ KINDS = {
     "agents": "agent",
     "metrics": "metric",
     "latencies": "latency",
+    "corruptions": "corruption",
 }
 
 
 @guarded
 def ls(
-    kind: str = typer.Argument("suites", help="suites, scenarios, agents, metrics, latencies or runs"),
+    kind: str = typer.Argument("suites", help="suites, scenarios, agents, metrics, latencies, corruptions or runs"),
     root: Path = typer.Option(Path("runs"), help="folder that holds run folders"),
     json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
 ) -> None:
-    """List suites, scenarios, agents, metrics, latency sources or runs."""
+    """List suites, scenarios, agents, metrics, latency sources, corruptions of the cameras, or runs."""
     if kind == "runs":
         rows = _runs(root)
     elif kind in KINDS:

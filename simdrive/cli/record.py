@@ -10,6 +10,7 @@ import typer
 
 from simdrive.cli.compose import chosen, compose_config
 from simdrive.cli.console import guarded, print_json, stdout
+from simdrive.cli.corrupted import take_corruption
 from simdrive.errors import ParameterError
 
 GIF_BEFORE_US, GIF_AFTER_US = 1_200_000, 3_800_000  # around the moment when the hazard comes into sight
@@ -25,19 +26,21 @@ def record(
     """Drive one case and write its video, or re-render a stored episode (run=FOLDER key=KEY).
 
     Options (key=value, defaults in configs/record.yaml): scenario, seed, hazard, params.NAME=VALUE, agent, latency
-    (constant, lognormal, trace, chip) with its fields, mode, waiting, deadline, aeb_monitor, window=[from,to], fps, out.
+    (constant, lognormal, trace, chip) with its fields, mode, waiting, deadline, aeb_monitor, corruption (a name) with its
+    fields, window=[from,to], fps, out.
     An out that ends in .gif gives a small picture of the seconds around the hazard.
     """
-    words = [f"++{word}" if word.startswith("params.") else word for word in words or []]
+    given = [f"++{word}" if word.startswith("params.") else word for word in words or []]
+    words, *corruption = take_corruption(given)
     config = compose_config("record", words)
     target = _target(config)
     if config["run"] is not None or config["key"] is not None:
-        _check_stored(words)
-        log, caption = _stored(config)
+        _check_stored(given)
+        log, caption, damage = _stored(config)
     else:
-        log, caption = _driven(config, chosen("latency", words, "constant"))
+        log, caption, damage = _driven(config, chosen("latency", words, "constant"), *corruption)
     out = target or Path("runs/videos") / f"{log.case.scenario}-{_file_name(caption.agent)}-{_seed(config, log)}.mp4"
-    _write(log, caption, out, config)
+    _write(log, caption, out, config, damage)
     _report(log, caption, out, json)
 
 
@@ -75,7 +78,8 @@ def _check_stored(words: list[str]) -> None:
             raise ParameterError(f"{name} is settled by the stored episode; with run= give only {', '.join(allowed)}")
 
 
-def _stored(config: dict[str, Any]) -> tuple[Any, Any]:
+def _stored(config: dict[str, Any]) -> tuple[Any, Any, Any]:
+    from simdrive.eval.corruptions import corruption_of
     from simdrive.eval.store import RunStore
     from simdrive.report.hud import Caption
 
@@ -84,13 +88,16 @@ def _stored(config: dict[str, Any]) -> tuple[Any, Any]:
     store = RunStore.open(Path(str(config["run"])))
     log = store.load_log(str(config["key"]))
     entry = store.plan[store.plan["key"] == str(config["key"])].iloc[0]
-    return log, Caption(str(entry["agent"]), str(entry["latency"]))
+    shown = str(entry["corruption"])
+    caption = Caption(str(entry["agent"]), ", ".join(filter(None, [str(entry["latency"]), shown])))
+    return log, caption, corruption_of(store.config, shown)
 
 
-def _driven(config: dict[str, Any], latency_name: str) -> tuple[Any, Any]:
+def _driven(config: dict[str, Any], latency_name: str, names: Any, fields: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Drive the case of the configuration; every name is checked before."""
     from simdrive.cli.first_use import first_use
     from simdrive.eval.blocks import build_latency
+    from simdrive.eval.corruptions import build_corruption, corruption_grid
     from simdrive.eval.grid import AgentConfig, latency_grid
     from simdrive.eval.reference import episode_input, references
     from simdrive.eval.rollout import rollout
@@ -104,10 +111,15 @@ def _driven(config: dict[str, Any], latency_name: str) -> tuple[Any, Any]:
         raise ParameterError(
             f"record drives one latency setting, got {len(settings)}; give single values, or use `simdrive eval`"
         )
-    driver, latency = build_agent(agent), build_latency(settings[0])
+    corruptions = corruption_grid(names, fields)
+    if len(corruptions) != 1:
+        raise ParameterError(f"record drives under one corruption, got {len(corruptions)}; or use `simdrive eval`")
+    driver, latency, damage = build_agent(agent), build_latency(settings[0]), build_corruption(corruptions[0])
+    if damage is not None and not driver.wants.cameras:
+        raise ParameterError(f"agent {agent.name!r} is shown no pictures: corruption={names} changes nothing for it")
     first_use()
-    log = rollout([episode_input(references([case])[0])], driver, latency)[0]
-    return log, Caption(agent.name, settings[0].label)
+    log = rollout([episode_input(references([case])[0])], driver, latency, corruption=damage)[0]
+    return log, Caption(agent.name, ", ".join(filter(None, [settings[0].label, corruptions[0].label]))), damage
 
 
 def _case(config: dict[str, Any]) -> Any:
@@ -131,7 +143,7 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", Path(name).stem)
 
 
-def _write(log: Any, caption: Any, out: Path, config: dict[str, Any]) -> None:
+def _write(log: Any, caption: Any, out: Path, config: dict[str, Any], damage: Any) -> None:
     from simdrive.report.video import record_episode
     from simdrive.scenarios.sampling import build_case
 
@@ -140,7 +152,7 @@ def _write(log: Any, caption: Any, out: Path, config: dict[str, Any]) -> None:
     if gif and window is None and log.hazard_us >= 0:
         window = log.hazard_us - GIF_BEFORE_US, log.hazard_us + GIF_AFTER_US
     fps = config["fps"] or (10 if gif else 20)
-    record_episode(log, build_case(log.case), out, caption=caption, fps=fps, window_us=window)
+    record_episode(log, build_case(log.case), out, caption=caption, fps=fps, window_us=window, corruption=damage)
 
 
 def _report(log: Any, caption: Any, out: Path, json: bool) -> None:

@@ -12,10 +12,14 @@ import typer
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
+from simdrive.cli.study_layers import layers
 from simdrive.cli.words import parse_words
 from simdrive.errors import ParameterError
 
-app = typer.Typer(help="Questions that several runs answer together: latency budget, deployment.", no_args_is_help=True)
+app = typer.Typer(
+    help="Questions about many cases at once: latency budget, deployment, attribution, the layers of a model.",
+    no_args_is_help=True,
+)
 
 JSON = typer.Option(False, "--json", help="print one JSON object as the last line")
 WORDS = typer.Argument(None, help="key=value options, e.g. suite=long_tail_v1 'agents=[expert,idm]'")
@@ -31,6 +35,7 @@ FAMILY: dict[str, Any] = {
     "chip": None, "runtime": "trt_edge_llm", "power_mode": None, "architectures": None, "precisions": None,
     "prompt_tokens": 300, "image_tokens": 1792, "output_tokens": [30],
 }  # fmt: skip
+PAIR = ("student", "teacher", "student_ms", "teacher_ms", "student_charge", "teacher_charge")
 
 
 @app.command("budget")
@@ -94,6 +99,73 @@ def deploy(words: list[str] = WORDS, json: bool = JSON) -> None:
         study = study_deploy(runs, agents, charges, criterion)
     deploy_picture(study, runs.out / "deploy.png")
     _finish(runs.out, "deploy", study, deploy_text(study), {"deploy": deploy_records(study)}, json)
+
+
+@app.command("decompose")
+@guarded
+def decompose(words: list[str] = WORDS, json: bool = JSON) -> None:
+    """The difference between a student and a teacher, each at its own latency: capability + relief + interaction.
+
+    Pair: student= teacher= (needed). Their latencies: student_ms= teacher_ms=, or priced on chip=: as
+    student_charge=internvl3_1b/w4a16 teacher_charge=internvl3_8b/w16a16 with prompt_tokens=300 image_tokens=1792
+    output_tokens=30 runtime=trt_edge_llm power_mode=, or without charges as each agent's own charge and tokens. Every
+    failure is labelled by what the same case did in the other arms. The latency at which the slow one loses:
+    resolution_ms=25 most_ms=1600. Cases, clock, confidence and run: as for budget.
+    """
+    base = {name: value for name, value in BASE.items() if name not in ("agents", "margin", "power")}
+    tokens = {name: value for name, value in FAMILY.items() if name not in ("architectures", "precisions")}
+    reach = {name: value for name, value in GRID.items() if name != "delays"}
+    options = _options(words, {**base, **reach, **tokens, "output_tokens": 30, **dict.fromkeys(PAIR)})
+    from simdrive.eval.grid import AgentConfig
+    from simdrive.eval.studies.breakeven import Steps
+    from simdrive.eval.studies.decompose import study_decompose
+    from simdrive.report.decompose import arm_records, decompose_text, failure_records, term_records
+    from simdrive.report.decompose_picture import decompose_picture
+
+    for role in ("student", "teacher"):
+        if not isinstance(options[role], str):
+            raise ParameterError(f"{role}=... is needed, one agent, e.g. student=idm teacher=expert")
+    confidence = _number("confidence", options["confidence"])
+    if not 0.5 < confidence < 1.0:
+        raise ParameterError(f"confidence must lie between 0.5 and 1, got {confidence:g}")
+    student, teacher = (AgentConfig.named(options[role]) for role in ("student", "teacher"))
+    orders = (_latency_order(options, "student"), _latency_order(options, "teacher"))
+    steps = Steps(_number("resolution_ms", options["resolution_ms"]), _number("most_ms", options["most_ms"]))
+    with progress() as shown:
+        runs = _runs(options, shown)
+        study = study_decompose(runs, student, teacher, orders, steps, confidence)
+    decompose_picture(study, runs.out / "decompose.png")
+    tables = {"terms": term_records(study), "arms": arm_records(study), "failures": failure_records(study)}
+    _finish(runs.out, "decompose", study, decompose_text(study), tables, json)
+
+
+def _latency_order(options: Mapping[str, Any], role: str) -> Any:
+    """Return the latency of one agent of a pair: in ms, as a priced variant, or by its own charge."""
+    from simdrive.eval.studies.deploy import OwnCharge
+    from simdrive.eval.studies.family import Tokens, Variant
+
+    given, charge, chip = options[f"{role}_ms"], options[f"{role}_charge"], options["chip"]
+    if given is not None:
+        if charge is not None:
+            raise ParameterError(f"give {role}_ms or {role}_charge, not both")
+        if not 0.0 <= _number(f"{role}_ms", given) < float("inf"):
+            raise ParameterError(f"{role}_ms must be finite and at least 0 ms, got {given}")
+        return float(given)
+    if not isinstance(chip, str):
+        raise ParameterError(
+            f"the {role} needs a latency: {role}_ms=..., or chip=... with {role}_charge=architecture/precision"
+        )
+    mode = None if options["power_mode"] is None else str(options["power_mode"])
+    if charge is None:
+        return OwnCharge(chip, str(options["runtime"]), mode)
+    architecture, sign, precision = str(charge).rpartition("/")
+    if not (architecture and sign and precision):
+        raise ParameterError(f"a charge is architecture/precision, e.g. {role}_charge=internvl3_8b/w16a16")
+    tokens = Tokens(options["prompt_tokens"], options["image_tokens"], options["output_tokens"])
+    return Variant(chip, architecture, precision, tokens, str(options["runtime"]), mode)
+
+
+app.command("layers")(layers)
 
 
 def _options(words: Sequence[str] | None, defaults: Mapping[str, Any]) -> dict[str, Any]:

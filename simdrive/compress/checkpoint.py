@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from simdrive.errors import SimdriveError
 FOLDER = "checkpoint"
 
 
-def save_checkpoint(out: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Write model, optimizer and plain ``state`` under ``out``, replacing what was there."""
+def save_checkpoint(
+    out: Path, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], state: dict[str, Any]
+) -> None:
+    """Write model, optimizers and plain ``state`` under ``out``, replacing what was there."""
     new, old = out / f"{FOLDER}.new", out / FOLDER
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     names = [name for name, _ in model.named_parameters()]
     save_file({n: p.detach().contiguous() for n, p in model.named_parameters()}, str(new / "model.safetensors"))
     tensors: dict[str, torch.Tensor] = {}
-    for number, values in optimizer.state_dict()["state"].items():
-        for key, value in values.items():
-            tensors[f"{number}.{key}"] = value.detach().contiguous()
+    for place, optimizer in enumerate(optimizers):
+        for number, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                tensors[f"{place}.{number}.{key}"] = value.detach().contiguous()
     save_file(tensors, str(new / "optimizer.safetensors"))
     (new / "state.json").write_text(json.dumps({**state, "parameters": names}))
     before = out / f"{FOLDER}.old"
@@ -37,7 +41,7 @@ def save_checkpoint(out: Path, model: torch.nn.Module, optimizer: torch.optim.Op
 
 
 def load_checkpoint(
-    out: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None
+    out: Path, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer] = ()
 ) -> dict[str, Any] | None:
     """Restore what ``save_checkpoint`` wrote; return its state, None if there is nothing.
 
@@ -61,11 +65,12 @@ def load_checkpoint(
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(weights[name])
-    if optimizer is not None:
+    for place, optimizer in enumerate(optimizers):
         packed: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in moments.items():
-            number, _, key = name.partition(".")
-            packed.setdefault(int(number), {})[key] = value
+            of, number, key = name.split(".")
+            if int(of) == place:
+                packed.setdefault(int(number), {})[key] = value
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": packed, "param_groups": groups})
     return state

@@ -16,6 +16,7 @@ from simdrive.build import build
 from simdrive.compress.columns import columns
 from simdrive.compress.drivers import FaultyExpert, fault_of
 from simdrive.compress.samples import Pictured, pack, split_of
+from simdrive.errors import ParameterError
 from simdrive.eval.episode import EpisodeInput
 from simdrive.eval.prepared import started, world_of
 from simdrive.eval.rollout import rollout
@@ -59,6 +60,7 @@ class Collector:
         """Prepare to drive ``cases``; ``model`` drives ``model_share`` of them if it is given, the rest is the expert's."""
         self._expert, self._model, self._cases = build("agent", "expert"), model, tuple(cases)
         self._pictured, self._keeping, self._number = pictured, keeping, number
+        self._shown = None if model is None else part_of(pictured, model.wants)
         faults = [fault_of(case, us, number) for case, us in zip(cases, hazards_us, strict=True)]
         by_model = [model is not None and _share(case, "data.model", number) < model_share for case in cases]
         self._by_model = np.array(by_model, np.bool_)
@@ -83,7 +85,11 @@ class Collector:
         own = self._by_model[batch.slot]
         if self._model is None or not own.any():
             return PlanBatch(driven, TokenUsage.zeros(len(batch)))
-        answer = self._model.plan(rows_of(batch, np.flatnonzero(own)))
+        asked = rows_of(batch, np.flatnonzero(own))
+        if self._shown is not None and asked.frames is not None:
+            cameras, times = self._shown
+            asked = replace(asked, frames=asked.frames[:, cameras][:, :, times])
+        answer = self._model.plan(asked)
         return _merged(driven, answer, own)
 
     def _keep(self, batch: ObservationBatch, labels: Float) -> None:
@@ -97,7 +103,7 @@ class Collector:
         seen = sights(part, self._pictured.cameras)
         said, states = answers(part, seen, told), own_state(part)
         assert part.world is not None
-        dense = columns(part.world, part.ego, self._pictured.cameras).astype(np.float16)
+        dense = columns(part.world, part.ego, self._pictured.cameras, seen).astype(np.float16)
         for row in range(len(part)):
             self.rows.append(
                 self._row(part, row, seen, said, states[row], bool(critical[chosen[row]]))
@@ -150,6 +156,26 @@ def _critical(targets: Targets) -> Bool:
 
 def _share(case: Case, name: str, number: int) -> float:
     return float(stream(case.key, name, number).random())
+
+
+def part_of(pictured: Pictured, wants: Wants) -> tuple[list[int], list[int]] | None:
+    """Return which cameras and times of the pictures of a data set a model wants; None if it wants no pictures.
+
+    Raises:
+        ParameterError: if it wants others.
+    """
+    if not wants.cameras:
+        return None
+    try:
+        return (
+            [pictured.cameras.index(camera) for camera in wants.cameras],
+            [pictured.frame_offsets_us.index(offset) for offset in wants.frame_offsets_us],
+        )
+    except ValueError as error:
+        raise ParameterError(
+            f"the model wants cameras {[c.name for c in wants.cameras]} at {list(wants.frame_offsets_us)} us, which are not "
+            f"all among {[c.name for c in pictured.cameras]} at {list(pictured.frame_offsets_us)} us; name them in the data"
+        ) from error
 
 
 def rows_of(batch: ObservationBatch, rows: Long) -> ObservationBatch:

@@ -6,28 +6,29 @@ Exact from the world's state and the cameras' geometry; the dense truth beside t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from simdrive.agents.language.sights import KINDS, SMALLEST_PX
+from simdrive.agents.language.sights import KINDS, SMALLEST_PX, Sights
 from simdrive.sim.state import Shape
 from simdrive.types import Bool, CameraSpec, Float, WorldView
 
 CELL_PX = 16  # width of a column
-VALUES = (
-    "kind",
-    "depth_m",
-    "forward_mps",
-    "right_mps",
-)  # 0 = nothing, else 1 + place in KINDS; motion as the ego sees it
+# Kind, place and word: 0 = nothing or unknown, else 1 + place in KINDS, PLACES and MOTIONS; motion as the ego sees it.
+VALUES = ("kind", "depth_m", "forward_mps", "right_mps", "place", "word", "offset_m")
+KIND, DEPTH, FORWARD, RIGHT, PLACE, WORD, OFFSET = range(len(VALUES))
 _CORNERS = np.array([[0.5, 0.5], [0.5, -0.5], [-0.5, 0.5], [-0.5, -0.5]])
 _CLOSEST_M = 0.3
 _NUMBER = {int(shape): 1 + place for place, shape in enumerate(KINDS)}
 _KIND_OF = np.array([_NUMBER.get(int(shape), 0) for shape in sorted(Shape)])
 
 
-def columns(view: WorldView, ego: Float, cameras: Sequence[CameraSpec]) -> Float:
-    """Return the nearest visible actor of each column of N observations: ``[N, camera, columns, VALUES]``."""
+def columns(view: WorldView, ego: Float, cameras: Sequence[CameraSpec], seen: Sights) -> Float:
+    """Return the nearest visible actor of each column of N observations: ``[N, camera, columns, VALUES]``.
+
+    ``seen`` says where along the route each actor is, and how it moves (``simdrive.agents.language.sights``).
+    """
     cos, sin = np.cos(ego[:, None, 2]), np.sin(ego[:, None, 2])
     asked = view.present & view.visible & (view.shape != Shape.BUILDING)
     asked[:, 0] = False
@@ -53,13 +54,13 @@ def columns(view: WorldView, ego: Float, cameras: Sequence[CameraSpec]) -> Float
     east = clean["speed"] * course_cos - clean["lateral_speed"] * course_sin
     south = clean["speed"] * course_sin + clean["lateral_speed"] * course_cos
     motion = (east * cos + south * sin - ego[:, None, 3], south * cos - east * sin)
-    found = [_seen(view, asked, forward, right, motion, camera) for camera in cameras]
+    along = (np.where(seen.seen, seen.place + 1, 0), np.where(seen.seen, seen.motion + 1, 0),
+             np.where(seen.seen, seen.offset_m, 0.0))  # fmt: skip
+    found = [_seen(view, asked, forward, right, (*motion, *along), camera) for camera in cameras]
     return np.stack(found, axis=1)
 
 
-def _seen(
-    view: WorldView, asked: Bool, forward: Float, right: Float, motion: tuple[Float, Float], camera: CameraSpec
-) -> Float:
+def _seen(view: WorldView, asked: Bool, forward: Float, right: Float, told: Sequence[Any], camera: CameraSpec) -> Float:
     """Return what one camera sees, ``[N, columns, VALUES]``; ``forward`` and ``right`` are the corners' places."""
     yaw, half = np.radians(camera.yaw_deg), np.radians(camera.horizontal_fov_deg) / 2.0
     deep = (forward - camera.x_m) * np.cos(yaw) + (right - camera.y_m) * np.sin(yaw)
@@ -81,6 +82,6 @@ def _seen(
     rows = np.arange(len(first))[:, None]
     there = np.isfinite(depth.min(axis=1))
     kind = _KIND_OF[np.where(there, view.shape[rows, first], 0)]
-    values = [kind, depth.min(axis=1), motion[0][rows, first], motion[1][rows, first]]
+    values = [kind, depth.min(axis=1), *(value[rows, first] for value in told)]
     found: Float = np.where(there[..., None], np.stack(values, axis=-1), 0.0)
     return found

@@ -31,6 +31,7 @@ class DataRequest:
     control: float = 0.3
     agent: str | None = None
     model_share: float = 0.8
+    labels: str | None = None  # model whose answers are learned instead of the expert's (simdrive.compress.labels)
     number: int = 0
     batch: int = 32
     keeping: Keeping = Keeping()  # noqa: RUF009 - frozen
@@ -79,7 +80,7 @@ def make_data(request: DataRequest, out: Path, workers: int = 1) -> Iterator[Sha
     """Yield the shards of a folder as they are made.
 
     Raises:
-        UnknownNameError: if the suite or agent does not exist.
+        UnknownNameError: if the suite, the agent or the model of ``labels`` does not exist.
     """
     out.mkdir(parents=True, exist_ok=True)
     cases = data_cases(request)
@@ -87,6 +88,10 @@ def make_data(request: DataRequest, out: Path, workers: int = 1) -> Iterator[Sha
         ShardTask(str(_path(out, request, number)), cases[start : start + request.batch], request)
         for number, start in enumerate(range(0, len(cases), request.batch))
     ]
+    if request.labels:  # a wrong name shall not be told after hours of driving
+        from simdrive.compress.labels import check_labeller
+
+        check_labeller(request.labels, request.pictured)
     missing = [task for task in tasks if not Path(task.path).is_file()]
     with Pool(workers) as pool:
         yield from pool.map(make_shard, missing)
@@ -100,7 +105,11 @@ def make_shard(task: ShardTask) -> ShardResult:
         task.cases, request.pictured, model=model, keeping=request.keeping, model_share=request.model_share,
         number=request.number,
     )  # fmt: skip
-    write_shard(Path(task.path), rows, request.pictured)
+    if request.labels:
+        from simdrive.compress.labels import answered  # torch comes with it, and the expert's labels need none
+
+        rows = answered(rows, request.pictured, request.labels)
+    write_shard(Path(task.path), rows, request.pictured, request.labels or "")
     return ShardResult(len(rows), len(task.cases))
 
 
@@ -111,5 +120,5 @@ def splits(cases: tuple[Case, ...]) -> dict[str, int]:
 
 
 def _path(out: Path, request: DataRequest, number: int) -> Path:
-    kind = "model" if request.agent else "expert"
+    kind = ("model" if request.agent else "expert") + ("-answered" if request.labels else "")
     return out / f"{kind}-{request.seed}-{request.number}-{number:04d}.parquet"

@@ -11,15 +11,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from simdrive.agents.language.sights import KINDS
-from simdrive.compress.columns import CELL_PX
+from simdrive.agents.language.sights import KINDS, MOTIONS, PLACES
+from simdrive.compress.columns import CELL_PX, DEPTH, FORWARD, KIND, OFFSET, PLACE, RIGHT, WORD
 from simdrive.errors import ParameterError
 from simdrive.models.processor import Processor
 from simdrive.types import Float
 
-_OUT = 4 + len(KINDS)  # anything there, distance, motion ahead and to the right, kind
-_DEPTH, _FORWARD, _RIGHT, _KIND = 1, 2, 3, 4
-_FORWARD_MPS, _RIGHT_MPS = 5.0, 3.0  # what counts as one
+# What the head gives out: whether anything is there, four numbers, and three choices.
+_NUMBERS = ((DEPTH, 1.0), (FORWARD, 0.5), (RIGHT, 0.5), (OFFSET, 0.5))  # and their weights
+_CHOICES = ((KIND, len(KINDS), 0.3), (PLACE, len(PLACES), 0.3), (WORD, len(MOTIONS), 0.3))  # with length and weight
+OUT = 1 + len(_NUMBERS) + sum(length for _, length, _ in _CHOICES)
+_FORWARD_MPS, _RIGHT_MPS, _OFFSET_M = 5.0, 3.0, 3.0  # what counts as one
 
 
 class DenseHead(torch.nn.Module):
@@ -38,14 +40,14 @@ class DenseHead(torch.nn.Module):
         self.register_buffer("places", torch.from_numpy(places.astype(np.int64)), persistent=False)
         self.layers = torch.nn.Sequential(
             torch.nn.LayerNorm(width), torch.nn.Linear(width, hidden), torch.nn.GELU(),
-            torch.nn.Linear(hidden, self.cells * _OUT),
+            torch.nn.Linear(hidden, self.cells * OUT),
         )  # fmt: skip
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return ``[N, camera, columns, values]`` of picture tokens ``[..., width]``, all of one request in a row."""
         found: torch.Tensor = self.layers(tokens.reshape(-1, self.slots, tokens.shape[-1]))
         spread = found[:, self.places].mean(dim=2)  # rows of tokens, one above the other, share their columns
-        return spread.reshape(len(found), len(self.places), -1, _OUT)
+        return spread.reshape(len(found), len(self.places), -1, OUT)
 
 
 def dense_loss(found: torch.Tensor, truth: Float) -> torch.Tensor:
@@ -59,11 +61,24 @@ def dense_loss(found: torch.Tensor, truth: Float) -> torch.Tensor:
     if not bool(there.any()):
         return loss
     seen, true = found[there], right[there]
-    wanted = (
-        (_DEPTH, true[:, 1].log1p(), 1.0),
-        (_FORWARD, true[:, 2] / _FORWARD_MPS, 0.5),
-        (_RIGHT, true[:, 3] / _RIGHT_MPS, 0.5),
-    )
-    for column, value, weight in wanted:
-        loss = loss + weight * F.smooth_l1_loss(seen[:, column], value, beta=0.1)
-    return loss + 0.3 * F.cross_entropy(seen[:, _KIND:], true[:, 0].long() - 1)
+    for place, (column, weight) in enumerate(_NUMBERS, start=1):
+        known = true[:, PLACE] > 0.0 if column == OFFSET else slice(None)
+        wanted = _scaled(column, true[known, column])
+        if len(wanted):
+            loss = loss + weight * F.smooth_l1_loss(seen[known, place], wanted, beta=0.1)
+    start = 1 + len(_NUMBERS)
+    for column, length, weight in _CHOICES:
+        choice = true[:, column].long() - 1  # -1 = unknown
+        if bool((choice >= 0).any()):
+            loss = loss + weight * F.cross_entropy(seen[:, start : start + length], choice, ignore_index=-1)
+        start += length
+    return loss
+
+
+def _scaled(column: int, value: torch.Tensor) -> torch.Tensor:
+    """Return a number of the truth as the head shall say it: distances by their logarithm, far offsets alike."""
+    if column == DEPTH:
+        return value.log1p()
+    if column == OFFSET:
+        return (value / _OFFSET_M).clamp(-4.0, 4.0)
+    return value / (_FORWARD_MPS if column == FORWARD else _RIGHT_MPS)

@@ -27,6 +27,7 @@ class Learner(torch.nn.Module):
         super().__init__()
         self.model = model
         self.head = DenseHead(seen_by, model.config.text_config.hidden_size) if seen_by else None
+        self.aside: torch.nn.ModuleDict | None = None  # what else is trained and thrown away, an objective's own
         self._tokens: torch.Tensor | None = None
         if self.head is not None:
             inner = model.model

@@ -1,7 +1,8 @@
 """A model from nothing: stages one after the other, each resumable, each in a folder of its own.
 
 A recipe is a yaml file with a list of stages. Each names its kind, its folder, and what differs from the defaults of its
-kind in ``configs/<kind>.yaml``; a stage speaks of earlier ones by their names.
+kind in ``configs/<kind>.yaml``; a stage speaks of earlier ones by their names, and of what the recipe is given
+(``inputs``: name and meaning) as ``$name``.
 """
 
 from __future__ import annotations
@@ -47,17 +48,22 @@ class Finished:
     result: Path
 
 
-def load_recipe(name: str, stages: Mapping[str, Any] | None = None) -> tuple[Stage, ...]:
+def load_recipe(
+    name: str, stages: Mapping[str, Any] | None = None, given: Mapping[str, Any] | None = None
+) -> tuple[Stage, ...]:
     """Return the stages of ``configs/recipe/<name>.yaml`` or of a yaml file.
 
     Args:
         name: of the recipe.
         stages: changes by stage name, e.g. ``{"expert": {"cases": 2}}``.
+        given: values of the recipe's inputs, e.g. ``{"teacher": "runs/teacher/best"}``.
 
     Raises:
-        ParameterError, UnknownNameError: if the recipe, a stage or a field does not exist, or a name is taken twice.
+        ParameterError, UnknownNameError: if the recipe, a stage, an input or a field does not exist, an input is
+            missing, or a name is taken twice.
     """
-    listed = load_config("recipe", name).get("stages")
+    loaded = load_config("recipe", name)
+    listed = _filled(loaded.get("stages"), _inputs(name, loaded.get("inputs") or {}, given or {}))
     if not isinstance(listed, list) or not listed:
         raise ParameterError(f"recipe {name!r} must hold a list of stages")
     found: list[Stage] = []
@@ -78,6 +84,26 @@ def load_recipe(name: str, stages: Mapping[str, Any] | None = None) -> tuple[Sta
     for stage in changed:
         settings_of(stage.kind, stage.settings)
     return changed
+
+
+def _inputs(name: str, wanted: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands for ``$name`` in a recipe."""
+    for key in given:
+        if key not in wanted:
+            raise UnknownNameError(f"input of recipe {name!r}", key, tuple(wanted))
+    for key, meaning in wanted.items():
+        if key not in given:
+            raise ParameterError(f"recipe {name!r} needs {key}=... ({meaning})")
+    return {f"${key}": value for key, value in given.items()}
+
+
+def _filled(value: Any, inputs: Mapping[str, Any]) -> Any:
+    """Put inputs in their places, at any depth."""
+    if isinstance(value, dict):
+        return {key: _filled(inner, inputs) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, inputs) for inner in value]
+    return inputs.get(value, value) if isinstance(value, str) else value
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +174,7 @@ def _peak_bytes() -> int:
 
 
 def _data(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
-    """Make samples; the agent may be a model of an earlier stage."""
+    """Make samples; who drives and who answers may be models of earlier stages."""
     if settings["agent"] in known:
         driver = {
             "_target_": "simdrive.agents.vlm.Vlm",
@@ -158,6 +184,8 @@ def _data(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path,
         }
         settings["agent"] = str(folder / "agent.yaml")
         Path(settings["agent"]).write_text(yaml.safe_dump(driver))
+    if settings["labels"] in known:
+        settings["labels"] = str(known[settings["labels"]].result)
     samples = sum(shard.samples for shard in make_data(data_request(settings), folder, workers))
     say(f"{samples} samples")
     return folder
@@ -167,13 +195,39 @@ def _train(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path
     """Train; data and the model to start from may be those of earlier stages."""
     from simdrive.compress.training import train
 
+    def place(name: Any) -> Any:
+        return str(known[name].result) if name in known else name
+
+    settings["data"] = [place(name) for name in settings["data"]]
+    settings["init"], given = place(settings["init"]), settings["teacher"]
+    settings["teacher"] = {k: place(v) for k, v in given.items()} if isinstance(given, Mapping) else place(given)
+    return train(train_request(settings), say)
+
+
+def _prune(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
+    """Prune the model of an earlier stage or a folder."""
+    from simdrive.compress.prune.request import prune_request
+    from simdrive.compress.prune.stage import prune
+
     settings["data"] = [str(known[name].result) if name in known else name for name in settings["data"]]
     if settings["init"] in known:
         settings["init"] = str(known[settings["init"]].result)
-    return train(train_request(settings), say)
+    return prune(prune_request(settings), say)
+
+
+def _quantize(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
+    """Quantize a model of an earlier stage, a folder, or the zoo."""
+    from simdrive.compress.quant.stage import quantize_stage
+
+    settings["data"] = [str(known[name].result) if name in known else name for name in settings["data"]]
+    if settings["model"] in known:
+        settings["model"] = str(known[settings["model"]].result)
+    return quantize_stage(settings, folder, say)
 
 
 KINDS: dict[str, Callable[[dict[str, Any], Mapping[str, Finished], Path, Say, int], Path]] = {
     "data": _data,
     "train": _train,
+    "prune": _prune,
+    "quantize": _quantize,
 }

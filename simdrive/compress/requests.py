@@ -16,7 +16,7 @@ from simdrive.compress.samples import Pictured
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.types import CameraSpec
 
-FREE = ("lessons",)  # mappings whose keys are the user's
+FREE = ("lessons", "weights", "teacher", "keep", "layers")  # mappings whose keys are the user's
 
 
 def settings_of(stage: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,6 +49,7 @@ def data_request(config: Mapping[str, Any]) -> DataRequest:
     return DataRequest(
         suite=str(config["suite"]), seed=int(config["seed"]), cases=int(config["cases"]), pictured=pictured,
         control=float(config["control"]), agent=config["agent"], model_share=float(config["model_share"]),
+        labels=str(config["labels"]) if config["labels"] else None,
         number=int(config["number"]), batch=int(config["batch"]),
         keeping=Keeping(int(config["keep_critical"]), int(config["keep_calm"])),
     )  # fmt: skip
@@ -60,6 +61,7 @@ def train_request(config: Mapping[str, Any]) -> Any:
     Raises:
         ParameterError, UnknownNameError: if a value is out of range or a field does not exist.
     """
+    from simdrive.compress.distill.settings import DistillSettings
     from simdrive.compress.settings import TrainSettings
     from simdrive.compress.training import TrainRequest
     from simdrive.compress.validate import ClosedLoop
@@ -74,12 +76,27 @@ def train_request(config: Mapping[str, Any]) -> Any:
         name=str(config["name"]), data=tuple(Path(str(folder)) for folder in data), out=Path(str(config["out"])),
         shape=_checked(VlmShape, config["shape"], "shape"),
         settings=_checked(TrainSettings, config["train"], "train"),
+        teachers=_teachers(config["teacher"]), distill=_checked(DistillSettings, config["distill"], "distill"),
         init=Path(str(config["init"])) if config["init"] else None, deepen=int(config["deepen"] or 0),
         motion_gain=float(config["motion_gain"]),
         device=str(config["device"]), threads=int(config["threads"]), processes=int(config["processes"]),
-         tensorboard=bool(config["tensorboard"]),
+        tensorboard=bool(config["tensorboard"]),
         validate_every=every, validate_rows=rows, closed_loop=_checked(ClosedLoop, validate, "validate"),
     )  # fmt: skip
+
+
+def _teachers(given: Any) -> dict[str, str]:
+    """Read ``teacher``: nothing, one model for all capabilities, or one for each."""
+    from simdrive.compress.distill.settings import TERMS
+
+    if not given:
+        return {}
+    if not isinstance(given, Mapping):
+        return {"": str(given)}
+    for key in given:
+        if key not in TERMS:
+            raise UnknownNameError("capability of a teacher", str(key), TERMS)
+    return {str(key): str(value) for key, value in given.items()}
 
 
 def _checked(kind: Any, given: Mapping[str, Any], what: str) -> Any:

@@ -21,7 +21,7 @@ from simdrive.compress.columns import CELL_PX, VALUES
 from simdrive.errors import SimdriveError
 from simdrive.types import Bytes, CameraSpec, Float, Wants
 
-VERSION = 2
+VERSION = 3
 TEXTS = ("state", "drive", "perception", "reasoning", "planning")
 SCHEMA = pa.schema(
     [
@@ -105,9 +105,11 @@ def unpack(block: bytes, shape: Sequence[int]) -> Bytes:
     return np.frombuffer(raw, np.uint8).reshape(tuple(shape))
 
 
-def write_shard(path: Path, rows: Sequence[dict[str, Any]], pictured: Pictured) -> None:
-    """Write rows into a file that is there whole or not at all."""
+def write_shard(path: Path, rows: Sequence[dict[str, Any]], pictured: Pictured, labels: str = "") -> None:
+    """Write rows into a file that is there whole or not at all; ``labels`` = whose answers they hold, empty = the expert's."""
     meta = {b"simdrive.version": str(VERSION).encode(), b"simdrive.pictured": pictured.to_json().encode()}
+    if labels:
+        meta[b"simdrive.labels"] = labels.encode()
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA.with_metadata(meta))
     part = path.with_suffix(f".{os.getpid()}.part")
     pq.write_table(

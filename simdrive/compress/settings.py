@@ -27,15 +27,23 @@ class TrainSettings:
         }
     )  # fmt: skip
     soft_labels: bool = True
+    decision: float = 1.0  # weight of the first number of a driving answer: those after it follow from it
     augment: bool = True
     blind: bool = False  # grey pictures: a control that never saw a frame
     dense: float = 0.0  # weight of the second task of the vision tower (simdrive.compress.dense); 0 = none
     see_first: int = 0  # steps at the beginning in which it is the only task
+    freeze: tuple[str, ...] = ()  # parts that are not trained (simdrive.compress.parts)
+    muon: tuple[
+        str, ...
+    ] = ()  # parts whose matrices are trained by Muon, the rest by AdamW (simdrive.compress.optimizers)
+    muon_gain: float = 10.0  # their learning rate as a multiple of the rest's
     precision: str = "fp32"  # fp32, or bf16 = autocast
     log_every: int = 20
     save_every: int = 200
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "freeze", tuple(self.freeze))
+        object.__setattr__(self, "muon", tuple(self.muon))
         if min(self.steps, self.batch, self.accumulate, self.log_every, self.save_every) < 1:
             raise ParameterError("steps, batch, accumulate, log_every and save_every must be at least 1")
         if self.see_first and self.dense <= 0.0:

@@ -11,7 +11,7 @@ from simdrive.compress.dense import dense_loss
 from simdrive.compress.samples import Samples
 from simdrive.compress.settings import TrainSettings
 from simdrive.compress.soft_labels import SPREAD, SoftLabels
-from simdrive.models.chat import Chat
+from simdrive.models.chat import IGNORED, Chat, TrainingBatch
 
 
 class Objective(Protocol):
@@ -23,6 +23,12 @@ class Objective(Protocol):
         ``forward`` is the learner (``simdrive.compress.learner``), wrapped where several processes train.
         """
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps beside the weights, as plain values."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go back to a kept state."""
+
 
 class Supervision:
     """Cross-entropy on the answers, softened where a number is nearly right, and the dense task beside it."""
@@ -31,6 +37,8 @@ class Supervision:
         spread = SPREAD if settings.soft_labels else ()
         self._soft = SoftLabels(chat.encoded, model.config.text_config.vocab_size, spread).to(device)
         self._samples, self._settings = samples, settings
+        # A driving answer may stand alone or behind others.
+        self._speed = tuple({chat.encoded(word)[-1] for word in ("speed", " speed")})
 
     def __call__(self, forward: Any, batch: Batch, step: int, share: float) -> float:
         """Add the gradients of a batch."""
@@ -38,12 +46,28 @@ class Supervision:
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
+    def state(self) -> dict[str, Any]:
+        """Return nothing: all that is learned are weights."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def _weights(self, text: TrainingBatch) -> torch.Tensor:
+        """Return how much each learned place counts, ``[K]``: where a decision is made, more than where it is spelled out."""
+        before = text.ids[:, :-1][text.labels[:, 1:] != IGNORED]
+        decides = torch.isin(before, torch.tensor(self._speed, device=before.device))
+        return 1.0 + (self._settings.decision - 1.0) * decides.float()
+
     def loss_and_logits(self, forward: Any, batch: Batch, step: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the loss of a batch, and the logits at its learned places if there were words."""
         settings, text, seen = self._settings, batch.text, batch.seen
         with torch.autocast(text.ids.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             logits, told, dense = forward(text.ids, text.labels, seen.values, seen.grid, step >= settings.see_first)
-        loss = text.ids.new_zeros((), dtype=torch.float32) if logits is None else self._soft.loss(logits, told).mean()
+        if logits is None:
+            loss = text.ids.new_zeros((), dtype=torch.float32)
+        else:
+            loss = (self._soft.loss(logits, told) * self._weights(text)).mean()
         if dense is not None:
             loss = loss + settings.dense * dense_loss(dense.float(), self._samples.columns(batch.rows.tolist()))
         return loss, logits

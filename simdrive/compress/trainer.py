@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +16,13 @@ import torch
 from simdrive.compress.batches import Batches
 from simdrive.compress.checkpoint import load_checkpoint, save_checkpoint
 from simdrive.compress.learner import Learner
+from simdrive.compress.optimizers import optimizers
+from simdrive.compress.parts import freeze
 from simdrive.compress.processes import Processes
 from simdrive.compress.samples import Samples
 from simdrive.compress.settings import TrainSettings
 from simdrive.compress.supervision import Objective, Supervision
+from simdrive.errors import SimdriveError
 from simdrive.models.chat import Chat
 from simdrive.models.processor import Processor
 
@@ -31,9 +35,13 @@ class Trainer:
     def __init__(
         self, model: Any, tokenizer: Any, processor: Processor, samples: Samples, settings: TrainSettings, out: Path,
         device: torch.device | str = "cpu", processes: Processes | None = None,
-        objective: Objective | None = None,
+        objective: Callable[[Supervision, Learner], Objective] | None = None,
     ) -> None:  # fmt: skip
-        """Prepare; the objective is supervision unless another one is given."""
+        """Prepare; the objective is supervision unless something is built around it.
+
+        Raises:
+            UnknownNameError: if a part named in the settings does not exist.
+        """
         self.model, self.processor, self.settings, self.out = model.to(device), processor, settings, out
         self.device, self.processes = torch.device(device), processes or Processes()
         self.chat = Chat(tokenizer, processor.slots)
@@ -42,11 +50,10 @@ class Trainer:
             self.learner = Learner(self.model, processor if settings.dense else None).to(self.device)
         self.samples = samples
         self._batches = Batches(samples, self.chat, processor, settings, self.device, self.processes.rank)
-        self._objective = objective or Supervision(self.chat, self.model, samples, settings, self.device)
-        decay = [p for p in self.learner.parameters() if p.ndim > 1]
-        rest = [p for p in self.learner.parameters() if p.ndim <= 1]
-        groups = [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
+        freeze(self.model, settings.freeze)
+        supervision = Supervision(self.chat, self.model, samples, settings, self.device)
+        self.objective: Objective = objective(supervision, self.learner) if objective else supervision
+        self.optimizers = optimizers(self.learner, self.model, settings)
         self.step = 0
         self._log = out / "log.jsonl"
         self.last: dict[str, Any] = {}  # newest line of the log
@@ -82,14 +89,20 @@ class Trainer:
 
     def _one_step(self, forward: Any) -> float:
         settings, total = self.settings, 0.0
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.rate(self.step)
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = settings.rate(self.step) * group["gain"]
         for part in range(settings.accumulate):
             batch = self._batches(self.step * settings.accumulate + part)
-            total += self._objective(forward, batch, self.step, 1.0 / settings.accumulate)
-        torch.nn.utils.clip_grad_norm_(self.learner.parameters(), settings.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+            total += self.objective(forward, batch, self.step, 1.0 / settings.accumulate)
+        length = float(torch.nn.utils.clip_grad_norm_(self.learner.parameters(), settings.clip))
+        if not (math.isfinite(total) and math.isfinite(length)):
+            raise SimdriveError(
+                f"training became unstable at step {self.step}: loss {total:g}, gradient {length:g}; the last good "
+                f"checkpoint is kept under {self.out}. Try a lower train.learning_rate or precision fp32"
+            )
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         return total
 
     def _wrapped(self) -> Any:
@@ -102,14 +115,16 @@ class Trainer:
         """Write the checkpoint (first process only)."""
         if self.processes.rank == 0:
             save_checkpoint(
-                self.out, self.learner, self.optimizer, {"step": self.step, "settings": asdict(self.settings)}
-            )
+                self.out, self.learner, self.optimizers,
+                {"step": self.step, "settings": asdict(self.settings), "objective": self.objective.state()},
+            )  # fmt: skip
 
     def resume(self) -> bool:
         """Go back to the checkpoint in ``out``; False if there is none."""
-        state = load_checkpoint(self.out, self.learner, self.optimizer)
+        state = load_checkpoint(self.out, self.learner, self.optimizers)
         if state is not None:
             self.step = int(state["step"])
+            self.objective.load(state.get("objective", {}))
         return state is not None
 
     def _note(self, row: dict[str, Any]) -> None:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from simdrive.agents.language.questions import every_word
-from simdrive.compress.processes import join, started_together, together
+from simdrive.compress.charge import charge_on, regrown
+from simdrive.compress.distill.settings import DistillSettings
+from simdrive.compress.learner import Learner
+from simdrive.compress.processes import Processes, join, started_together, together
 from simdrive.compress.samples import Samples, read_samples
 from simdrive.compress.settings import TrainSettings
+from simdrive.compress.supervision import Objective, Supervision
 from simdrive.compress.trainer import Hook, Trainer
 from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, model_folder, validation_cases
 from simdrive.errors import ParameterError
 from simdrive.models.build import build_model
 from simdrive.models.deepen import deepen
-from simdrive.models.folder import load_model, save_model
+from simdrive.models.folder import CARD, load_model, read_card, save_model
 from simdrive.models.local import LocalModel, device_of, open_model
 from simdrive.models.processor import Processor
 from simdrive.models.shape import VlmShape
@@ -40,6 +44,8 @@ class TrainRequest:
     settings: TrainSettings = field(default_factory=TrainSettings)
     init: Path | None = None
     motion_gain: float = 3.0  # of a model from drawn weights: how older pictures are shown (simdrive.models.processor)
+    teachers: Mapping[str, str] = field(default_factory=dict)  # folder or zoo name by capability, or under "" for all
+    distill: DistillSettings = field(default_factory=DistillSettings)  # what is taken from them
     deepen: int = 0  # language layers that the model of ``init`` grows to; 0 = stays as it is
     device: str = "auto"
     threads: int = 1  # of torch, in each process
@@ -63,7 +69,9 @@ def train(request: TrainRequest, say: Say) -> Path:
     processes, device = join(device_of(request.device))
     samples = read_samples(request.data, "train")
     tokenizer, model, processor, parents = _model(request, samples)
-    trainer = Trainer(model, tokenizer, processor, samples, request.settings, request.out, device, processes)
+    objective, taught_by = _objective(request, tokenizer, processor, device, processes)
+    parents = (*parents, *taught_by)
+    trainer = Trainer(model, tokenizer, processor, samples, request.settings, request.out, device, processes, objective)
     resumed = trainer.resume()
     count = sum(p.numel() for p in model.parameters())
     if processes.rank == 0:
@@ -97,8 +105,9 @@ def _model(request: TrainRequest, samples: Samples) -> tuple[Any, Any, Processor
             tokenizer = PreTrainedTokenizerFast.from_pretrained(request.out, local_files_only=True)
         else:
             tokenizer.save_pretrained(request.out)
-        processor = Processor.of(request.shape, shown.cameras, shown.frame_offsets_us, request.motion_gain)
-        return tokenizer, build_model(request.shape, tokenizer, request.settings.seed), processor, ()
+        shape = replace(request.shape, frames=len(shown.frame_offsets_us))  # as many pictures as the samples show
+        processor = Processor.of(shape, shown.cameras, shown.frame_offsets_us, request.motion_gain)
+        return tokenizer, build_model(shape, tokenizer, request.settings.seed), processor, ()
     loaded = load_model(request.init)
     if request.deepen:
         deepen(loaded.model, request.deepen)
@@ -106,6 +115,30 @@ def _model(request: TrainRequest, samples: Samples) -> tuple[Any, Any, Processor
     if (processor.cameras, processor.frame_offsets_us) != (shown.cameras, shown.frame_offsets_us):
         raise ParameterError(f"{request.init} sees other pictures than the samples show; make data with its cameras")
     return loaded.tokenizer, loaded.model, processor, (loaded.card.name,)
+
+
+def _objective(
+    request: TrainRequest, tokenizer: Any, processor: Processor, device: str, processes: Processes
+) -> tuple[Callable[[Supervision, Learner], Objective] | None, tuple[str, ...]]:
+    """Return what builds the objective of a distillation, and its teachers' names; None for supervision alone."""
+    if not request.teachers:
+        return None, ()
+    from simdrive.compress.distill.objective import Distillation
+
+    opened: dict[str, Any] = {name: open_model(name, device=device) for name in sorted(set(request.teachers.values()))}
+    for name, teacher in opened.items():
+        if teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
+            raise ParameterError(f"teacher {name} and student have different tokenizers; train them with the same one")
+        if (teacher.processor.slots, teacher.processor.cameras) != (processor.slots, processor.cameras):
+            raise ParameterError(
+                f"teacher {name} and student see different pictures; give them the same cameras and tiles"
+            )
+    models = {capability: opened[name].model for capability, name in request.teachers.items()}
+
+    def build(supervision: Supervision, learner: Learner) -> Objective:
+        return Distillation(supervision, learner, models, request.distill, request.settings.seed, processes)
+
+    return build, tuple(teacher.card.name for teacher in opened.values())
 
 
 class _Board:
@@ -176,9 +209,19 @@ def _export(
         "batch": trainer.batch, "blind": settings.blind,
         "learning_rate": settings.learning_rate, "seed": settings.seed,
     }  # fmt: skip
+    if request.teachers:
+        data["distill"] = asdict(request.distill)
+    charge = {} if request.init is None else _left(request.init, request.deepen)
+    if charge:
+        data["charge"] = charge
     save_model(
         folder, trainer.model, tokenizer, trainer.processor, request.name, parents=parents, data=data, scores=scores
     )
+
+
+def _left(init: Path, layers: int) -> dict[str, Any]:
+    """Return what compression had left of the model that training began with; a released one has no card."""
+    return regrown(charge_on(read_card(init)), layers) if (init / CARD).is_file() else {}
 
 
 def _flat(scores: dict[str, Any]) -> dict[str, float]:

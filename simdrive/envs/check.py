@@ -122,8 +122,9 @@ def _check_seeding(make: Make, count: int) -> None:
     assert _same(first, _drive(make(count, mode), _SEED, 8)), "the same seed gives another run"
     listed = [_SEED + slot for slot in range(count)]
     assert _same(first, _drive(make(count, mode), listed, 8)), "seed s and seeds [s, s + 1, ...] differ"
-    other = _drive(make(count, mode), _SEED + 1000, 8)
-    assert not _same(first[0][0], other[0][0]), "another seed gives the same first observation"
+    others = (_drive(make(count, mode), _SEED + k * 1000, 0) for k in range(1, 6))
+    # A scenario of a few recordings may draw the same ones again once.
+    assert not all(_same(first[0][0], other[0][0]) for other in others), "other seeds give the same first observation"
     env = make(count, mode)
     env.reset(seed=_SEED + 1000)
     again = [env.reset(seed=_SEED), *(env.step(action) for action in _actions(env, _SEED, 8))]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simdrive.errors import AgentUnavailableError
 from simdrive.sim.plans import plan_errors
 from simdrive.types import Agent, Float, ObservationBatch, PlanBatch, RequestStatus, WorldView
 
@@ -39,6 +40,8 @@ def ask(agent: Agent, batch: ObservationBatch) -> list[Answer]:
     """Return the agent's answer to every row, failures included."""
     try:
         return _answers(batch, agent.plan(batch))
+    except AgentUnavailableError:  # no answer at all: nothing that could be scored
+        raise
     except Exception as error:  # an agent may raise anything
         if len(batch) > 1:
             return [answer for row in range(len(batch)) for answer in ask(agent, single(batch, row))]

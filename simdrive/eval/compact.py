@@ -118,4 +118,4 @@ def compact_table(task: CompactTask) -> None:
         if writer is not None:
             writer.close()
 
-    write_atomically(task.target, write)
+    write_atomically(task.target, write, lasting=True)  # its parts are deleted next

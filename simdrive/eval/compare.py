@@ -33,12 +33,13 @@ class RuleResult:
     group: str
     value: Interval
     fired: bool | None
+    refusal: str = ""  # why it could not be judged
 
     @property
     def text(self) -> str:
         """Rule, group and value in plain words."""
         if self.fired is None:
-            return f"{self.rule.text} cannot be judged for {self.group}: nothing is scored there"
+            return f"{self.rule.text} cannot be judged for {self.group}: {self.refusal}"
         value = self.value
         form = "+.4f" if self.rule.relative else ".4f"
         where = f" in {self.rule.scenario}" if self.rule.scenario else ""
@@ -200,7 +201,17 @@ def _applies(rule: Rule, agent: str, latency: str) -> bool:
 def _judged(rule: Rule, label: str, measure: Measure, gate: Gate) -> RuleResult:
     found = measure(rule.column, rule.is_rate, rule.scenario)
     value = found.change if rule.relative else found.candidate
-    return RuleResult(rule, label, value, rule.fires(value, gate.decide))
+    refusal = refused(found, value, gate)
+    return RuleResult(rule, label, value, None if refusal else rule.fires(value, gate.decide), refusal)
+
+
+def refused(found: Difference, value: Interval, gate: Gate) -> str:
+    """Return why a rule cannot be judged on a figure: too few cases; empty if it can."""
+    if math.isnan(value.estimate):
+        return "nothing is scored there"
+    if found.cases < gate.min_cases:
+        return f"unscored: {found.cases} scored cases, the gate asks for {gate.min_cases}"
+    return value.reason if gate.decide == "interval" else ""
 
 
 def _failure_p(group: ComparedGroup) -> float:

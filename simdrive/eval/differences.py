@@ -11,12 +11,22 @@ import numpy as np
 import pandas as pd
 
 from simdrive.errors import ParameterError
-from simdrive.eval.stats import Interval, bootstrap, fisher, newcombe_unpaired, paired_rates, wilson
+from simdrive.eval.stats import (
+    NO_CASE,
+    Interval,
+    bootstrap,
+    fisher,
+    newcombe_unpaired,
+    paired_rates,
+    too_few,
+    unscored,
+    wilson,
+)
 from simdrive.eval.summary import counted
 from simdrive.streams import stream
 
 DRAWS = 1000
-_NONE = Interval(math.nan, math.nan, math.nan)
+_NONE = unscored(NO_CASE)
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class Difference:
         metric: column of the episodes table.
         kind: ``rate`` (share of episodes above 0) or ``mean``.
         pairs: cases that both score; 0 against stored totals, which cannot be paired.
+        cases: scored cases of the candidate behind it: the pairs, or against stored totals all that it scores.
         base: value of the baseline; over the pairs, or over all of it where there are none to pair.
         candidate: the same of the candidate, rates with their Wilson interval.
         change: candidate minus baseline. Rates: Newcombe's interval; means: bootstrap of the pairs within scenarios.
@@ -44,6 +55,7 @@ class Difference:
     only_base: int = 0
     only_candidate: int = 0
     p_value: float = math.nan
+    cases: int = 0
 
 
 def scored(episodes: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -79,15 +91,16 @@ def paired_difference(
         return Difference(
             metric, kind, len(shared), float((a > 0.0).mean()),
             wilson(int((b > 0.0).sum()), len(shared), confidence), paired.difference,
-            paired.only_first, paired.only_second, paired.p_value,
+            paired.only_first, paired.only_second, paired.p_value, len(shared),
         )  # fmt: skip
     scenarios = first.loc[shared, "scenario"].to_numpy(str)
     change = _bootstrap(b - a, scenarios, metric, confidence)
-    return Difference(metric, kind, len(shared), float(a.mean()), _bootstrap(b, scenarios, metric, confidence), change)
+    candidate_mean = _bootstrap(b, scenarios, metric, confidence)
+    return Difference(metric, kind, len(shared), float(a.mean()), candidate_mean, change, cases=len(shared))
 
 
 def _bootstrap(values: np.ndarray[Any, Any], scenarios: np.ndarray[Any, Any], name: str, confidence: float) -> Interval:
-    if (values == values[0]).all():
+    if (values == values[0]).all() and not too_few(len(values)):
         return Interval(float(values[0]), float(values[0]), float(values[0]))
     rng = stream("comparison", f"bootstrap.{name}")
     return bootstrap(values, rng, strata=scenarios, draws=DRAWS, confidence=confidence)
@@ -109,6 +122,7 @@ def totals_difference(
             return Difference(
                 metric, "rate", 0, wilson(*first).estimate, wilson(*second, confidence),
                 newcombe_unpaired(first, second, confidence), p_value=fisher(first, second),
+                cases=len(values),
             )  # fmt: skip
         stored = totals["scores"].get(metric, {}).get("mean")
         base = math.nan if stored is None else float(stored)
@@ -118,5 +132,5 @@ def totals_difference(
         return Difference(metric, "mean", 0, base, _NONE, _NONE)
     mean = _bootstrap(values, np.zeros(len(values), dtype=str), metric, confidence)
     # The totals hold no spread: the interval carries the candidate's uncertainty alone.
-    change = Interval(mean.estimate - base, mean.low - base, mean.high - base)
-    return Difference(metric, "mean", 0, base, mean, change)
+    change = Interval(mean.estimate - base, mean.low - base, mean.high - base, mean.reason)
+    return Difference(metric, "mean", 0, base, mean, change, cases=len(values))

@@ -9,18 +9,46 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from simdrive.errors import StorageError
+
 _TEMPORARY = re.compile(r"^\..+\.(\d+)\.tmp$")
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], None], *, lasting: bool = False) -> None:
     """Call ``write`` with a temporary path beside ``path``, then move the result there, replacing what is
     there.
 
     A process that dies on the way leaves ``path`` as it was, and at most a temporary file behind.
+
+    Args:
+        path: the file.
+        write: is given the temporary path.
+        lasting: wait until the disk has it, so that it also survives the machine; for what replaces other files.
+
+    Raises:
+        StorageError: if it cannot be written; the temporary file is gone then, for the disk may be full.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    write(temporary)
-    os.replace(temporary, path)
+    try:
+        write(temporary)
+        if lasting:
+            _to_disk(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StorageError(
+            f"{path} cannot be written ({reason}); everything finished before is safe. "
+            "Make room or mend the folder, then run the same command again"
+        ) from error
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -29,7 +57,7 @@ def write_text(path: Path, text: str) -> None:
     def write(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
-    write_atomically(path, write)
+    write_atomically(path, write, lasting=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ import yaml
 import simdrive
 from simdrive.errors import RunFolderError
 from simdrive.eval.files import is_temporary, write_json, write_text
+from simdrive.eval.lock import LOCK
 from simdrive.eval.plan import PLAN_SCHEMA
 from simdrive.eval.schema import SCHEMA_VERSION, TABLES, write_table
 from simdrive.streams import canonical_json, digest
@@ -27,6 +28,7 @@ from simdrive.streams import canonical_json, digest
 FORMAT = "simdrive-run"
 FOLDERS = (*TABLES, "maps", "errors")
 SHOWN = 12  # lines of a difference
+_ENTRIES = {"config_hash": str, "plan_hash": str, "planned": int}  # of run.json, by which a folder is recognised
 _PACKAGES = ("numpy", "numba", "pyarrow", "pandas", "scipy", "highway-env", "gymnasium")
 
 
@@ -47,7 +49,7 @@ def is_empty(path: Path) -> bool:
         return True
     if not path.is_dir():
         raise RunFolderError(f"{path} is a file; give another folder with out=...")
-    return all(is_temporary(entry) for entry in path.iterdir())
+    return all(is_temporary(entry) or entry.name == LOCK for entry in path.iterdir())
 
 
 def plan_hash(plan: pd.DataFrame) -> str:
@@ -76,19 +78,53 @@ def create(path: Path, config: dict[str, Any], plan: pd.DataFrame, provenance: M
 
 
 def finish_creation(path: Path, config: dict[str, Any], plan: pd.DataFrame) -> None:
-    """Write the fixed files that are not there yet (the process that created the folder may have been
-    killed).
-    """
-    if not (path / "config.yaml").is_file():
+    """Write the fixed files that are not there yet, or no longer whole (a process may have been killed, or a machine)."""
+    if not _holds(path, config):
         write_text(path / "config.yaml", yaml.safe_dump(config, sort_keys=True, allow_unicode=True))
-    if not (path / "plan.parquet").is_file():
-        extra = [name for name in plan.columns if name not in PLAN_SCHEMA.names]
-        table = pa.Table.from_pandas(plan[PLAN_SCHEMA.names], schema=PLAN_SCHEMA, preserve_index=False)
-        for name in extra:
-            table = table.append_column(name, pa.array(plan[name]))
-        write_table(path / "plan.parquet", table.replace_schema_metadata(None))
+    if not is_readable(path / "plan.parquet"):
+        _write_plan(path, plan)
     for name in FOLDERS:
         (path / name).mkdir(exist_ok=True)
+
+
+def _holds(path: Path, config: dict[str, Any]) -> bool:
+    try:
+        return read_config(path) == config
+    except RunFolderError:
+        return False
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether there is a Parquet file that was not cut off: what describes it stands at its end."""
+    try:
+        with pq.ParquetFile(path):
+            return True
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _write_plan(path: Path, plan: pd.DataFrame) -> None:
+    extra = [name for name in plan.columns if name not in PLAN_SCHEMA.names]
+    table = pa.Table.from_pandas(plan[PLAN_SCHEMA.names], schema=PLAN_SCHEMA, preserve_index=False)
+    for name in extra:
+        table = table.append_column(name, pa.array(plan[name]))
+    write_table(path / "plan.parquet", table.replace_schema_metadata(None))
+
+
+def grow(path: Path, plan: pd.DataFrame) -> None:
+    """Replace the plan by a longer one that begins with it, then tell ``run.json``.
+
+    Raises:
+        RunFolderError: if it does not begin with it; the folder is left untouched.
+    """
+    run = read_run(path)
+    if plan_hash(plan.iloc[: run["planned"]]) != run["plan_hash"]:
+        raise RunFolderError(
+            f"{path}: a longer plan must begin with the one that is there; the folder was left untouched"
+        )
+    if len(read_plan(path)) != len(plan):  # else a killed process had come this far
+        _write_plan(path, plan)
+    write_json(path / "run.json", {**run, "planned": len(plan), "plan_hash": plan_hash(plan)})
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -112,6 +148,9 @@ def read_run(path: Path) -> dict[str, Any]:
             f"{path} has schema version {run.get('schema')}, this simdrive reads {SCHEMA_VERSION}; "
             "use the version of simdrive named in its run.json, or another folder"
         )
+    lacking = [name for name, kind in _ENTRIES.items() if not isinstance(run.get(name), kind)]
+    if lacking:
+        raise RunFolderError(f"{path}/run.json lacks {', '.join(lacking)}; restore it or use another folder")
     return run
 
 
@@ -123,7 +162,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise RunFolderError(f"{path}/config.yaml cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise RunFolderError(f"{path}/config.yaml does not hold a mapping")
@@ -138,8 +177,13 @@ def read_plan(path: Path) -> pd.DataFrame:
     """
     try:
         plan: pd.DataFrame = pq.read_table(path / "plan.parquet").to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RunFolderError(f"{path}/plan.parquet cannot be read: {error}") from error
+    except (OSError, pa.ArrowException) as error:
+        raise RunFolderError(
+            f"{path}/plan.parquet cannot be read: {error}; the command that this folder was made with mends it"
+        ) from error
+    missing = [name for name in PLAN_SCHEMA.names if name not in plan.columns]
+    if missing:
+        raise RunFolderError(f"{path}/plan.parquet lacks the columns {', '.join(missing)}")
     return plan
 
 
@@ -163,15 +207,9 @@ def check_same(path: Path, config: dict[str, Any], plan: pd.DataFrame) -> None:
         RunFolderError: with the difference.
     """
     run = read_run(path)
-    advice = "give another folder with out=..., or repeat the command that this folder was made with"
-    if (path / "config.yaml").is_file():
-        lines = list(differences(read_config(path), config))
-        if lines:
-            raise RunFolderError(f"{path} was made with another configuration:\n{_listed(lines)}\n{advice}")
-    if run["config_hash"] != digest(config):
-        raise RunFolderError(f"{path} was made with another configuration; {advice}")
+    check_config(path, config)
     if run["plan_hash"] != plan_hash(plan):
-        changed = list(_plan_differences(read_plan(path), plan)) if (path / "plan.parquet").is_file() else []
+        changed = list(_plan_differences(read_plan(path), plan)) if is_readable(path / "plan.parquet") else []
         shown = f":\n{_listed(changed)}" if changed else ""
         raise RunFolderError(
             f"{path} holds another plan although the configuration is the same: the code or files of agents, "
@@ -219,10 +257,12 @@ def check_config(path: Path, config: Mapping[str, Any]) -> None:
     Raises:
         RunFolderError: if it is foreign, broken or differs; with the difference.
     """
-    read_run(path)
-    lines = list(differences(read_config(path), plain(config))) if (path / "config.yaml").is_file() else []
-    if lines:
-        raise RunFolderError(
-            f"{path} was made with another configuration:\n{_listed(lines)}\n"
-            "give another folder with out=..., or repeat the command that this folder was made with"
-        )
+    config = plain(config)
+    if read_run(path)["config_hash"] == digest(config):
+        return  # even where config.yaml has suffered
+    lines = list(differences(read_config(path), config)) if (path / "config.yaml").is_file() else []
+    shown = f":\n{_listed(lines)}\n" if lines else "; "
+    raise RunFolderError(
+        f"{path} was made with another configuration{shown}"
+        "give another folder with out=..., or repeat the command that this folder was made with"
+    )

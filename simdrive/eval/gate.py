@@ -76,6 +76,8 @@ class Rule:
         if math.isnan(value.estimate):
             return None
         bad = value.estimate if decide == "point" else value.high if self.sign[0] == ">" else value.low
+        if math.isnan(bad):  # too few cases for an interval: nothing is proven
+            return None
         # 0.6 - 0.4 is a little less than 0.2 in floating point; a rule means the decimal number.
         return _SIGNS[self.sign](round(bad, 12), round(self.threshold, 12))
 
@@ -89,18 +91,22 @@ class Gate:
         decide: by the estimate or by its whole interval.
         confidence: of the intervals.
         allow_unpaired: baseline episodes without counterpart do not make the comparison incomplete.
+        min_cases: a rule on fewer scored cases than this cannot be judged, which makes the comparison INVALID.
     """
 
     rules: tuple[Rule, ...] = ()
     decide: Decide = "point"
     confidence: float = 0.95
     allow_unpaired: bool = False
+    min_cases: int = 1
 
     def __post_init__(self) -> None:
         if self.decide not in DECIDE:
             raise UnknownNameError("way to decide", str(self.decide), DECIDE)
         if not 0.5 < self.confidence < 1.0:
             raise ParameterError(f"confidence must be a number between 0.5 and 1, got {self.confidence!r}")
+        if self.min_cases < 1:
+            raise ParameterError(f"min_cases must be at least 1, got {self.min_cases}")
 
 
 def parse_rule(text: str, **only: str | None) -> Rule:
@@ -135,7 +141,7 @@ def read_gate(path: Path) -> Gate:
         raise ParameterError(f"the thresholds file {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ParameterError(f"the thresholds file {path} must be a mapping with `rules:`, got {content!r:.80}")
-    allowed = ("rules", "decide", "confidence", "allow_unpaired")
+    allowed = ("rules", "decide", "confidence", "allow_unpaired", "min_cases")
     _known(f"key of {path}", content, allowed)
     rules = content.get("rules") or []
     if not isinstance(rules, list):
@@ -143,6 +149,8 @@ def read_gate(path: Path) -> Gate:
     settings = {name: content[name] for name in allowed[1:] if name in content}
     if type(settings.get("confidence", 0.5)) not in (int, float):
         raise ParameterError(f"confidence of {path} must be a number, got {settings['confidence']!r:.80}")
+    if type(settings.get("min_cases", 1)) is not int:
+        raise ParameterError(f"min_cases of {path} must be a whole number, got {settings['min_cases']!r:.80}")
     if not isinstance(settings.get("allow_unpaired", False), bool):
         raise ParameterError(f"allow_unpaired of {path} must be true or false, got {settings['allow_unpaired']!r:.80}")
     return Gate(tuple(_entry(path, entry) for entry in rules), **settings)

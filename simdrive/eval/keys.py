@@ -17,7 +17,7 @@ _LOOP = (
     "reference", "requests", "rollout", "telling",
 )  # fmt: skip
 SOURCES = (
-    "sim", "scenarios", "agents", "latency", "metrics", "configs/metric", "geometry.py", "streams.py",
+    "corrupt", "sim", "scenarios", "agents", "latency", "metrics", "configs/metric", "geometry.py", "streams.py",
     *(f"eval/{name}.py" for name in _LOOP),
 )  # fmt: skip
 
@@ -62,7 +62,7 @@ def episode_key(
         agent: the resolved agent; a model's mapping holds its weight hash.
         latency: the resolved latency setting (source, mode, waiting policy, safety brake).
         camera: name of a camera set that replaces what the agent asks for, empty for none.
-        corruption: name of an image corruption, empty for none.
+        corruption: canonical JSON of the corruption of the pictures, empty for none.
         sources: hash of the sources, by default :func:`source_hash`.
     """
     return digest(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from simdrive.corrupt.corruption import Corruption
 from simdrive.errors import ParameterError
 from simdrive.eval.recorder import Rows
 from simdrive.sim.camera import SceneState, render
@@ -17,12 +20,30 @@ from simdrive.types import FRAME_PERIOD_US, Bytes, Long, Wants
 class Pictures:
     """Draws the cameras that an agent wants, for any worlds and frames of a batch."""
 
-    def __init__(self, worlds: Worlds, wants: Wants, light: Float) -> None:
-        """Compile the scenes of ``worlds``; ``light`` [B, LIGHT_COLUMNS].
+    def __init__(
+        self,
+        worlds: Worlds,
+        wants: Wants,
+        light: Float,
+        corruption: Corruption | None = None,
+        case_keys: Sequence[str] = (),
+    ) -> None:
+        """Compile the scenes of ``worlds``.
+
+        Args:
+            worlds: the batch.
+            wants: cameras and frame offsets.
+            light: ``[B, LIGHT_COLUMNS]``.
+            corruption: what is wrong with the pictures.
+            case_keys: the B episodes, for its draws.
 
         Raises:
             ParameterError: if frame offsets are not whole frames of the past, or cameras differ in size.
+            UnknownNameError: if the corruption is on a camera that the agent lacks.
         """
+        if corruption is not None:
+            corruption.places(wants.cameras)
+        self._corruption, self._case_keys = corruption, case_keys
         for offset in wants.frame_offsets_us:
             if offset > 0 or offset % FRAME_PERIOD_US:
                 raise ParameterError(
@@ -43,6 +64,9 @@ class Pictures:
         world = np.repeat(slots, times)
         frame = np.maximum(np.repeat(frames, times) - np.tile(self._back, count), 0)
         pictures = render(self._tables, self._state(rows, world, frame), self._cameras, labels=False).rgb
+        if self._corruption is not None:
+            keys = [self._case_keys[slot] for slot in world.tolist()]
+            pictures = self._corruption.applied(pictures, keys, frame, rows.t_us[world, frame], self._cameras)
         grouped = pictures.reshape(count, times, *pictures.shape[1:])
         return np.ascontiguousarray(np.swapaxes(grouped, 1, 2))
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from simdrive.errors import IncompleteRunError
 
 T = TypeVar("T")
 R = TypeVar("R")
 _METHOD = "spawn" if sys.platform == "win32" else "forkserver"
+_DIED = "a worker process died (killed from outside, out of memory, or a fault in foreign code)"
 _IMPORTED = "simdrive.eval.work"  # what workers need, imported once by the server they are forked from
 
 
@@ -33,26 +38,69 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._executor is None:
+            return
+        if kind is not None and not issubclass(kind, Exception):  # Ctrl-C: do not wait for what may take minutes
+            for process in list(getattr(self._executor, "_processes", {}).values()):
+                process.kill()
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
-        """Yield the results of ``function`` over ``tasks`` in the order in which they finish."""
+    def map(
+        self, function: Callable[[T], R], tasks: Iterable[T], lost: Callable[[T, str], R] | None = None
+    ) -> Iterator[R]:
+        """Yield the results of ``function`` over ``tasks`` in the order in which they finish.
+
+        A worker that dies takes the others with it; what they had in hand is done again, one task at a time.
+
+        Args:
+            function: what to do with a task.
+            tasks: any number of them.
+            lost: what to make of a task of which a worker dies even so.
+
+        Raises:
+            IncompleteRunError: if there is such a task and no ``lost``.
+        """
         if self.workers == 1:
             yield from map(function, tasks)
             return
+        waiting = iter(tasks)
+        running: dict[Future[R], T] = {}
+        suspects: list[T] = []
+        while True:
+            for task in itertools.islice(waiting, 2 * self.workers - len(running)):
+                try:
+                    running[self._ready().submit(function, task)] = task
+                except BrokenProcessPool:
+                    suspects.append(task)
+                    break
+            if not running and not suspects:
+                return
+            done, _ = wait(running, return_when=ALL_COMPLETED if suspects else FIRST_COMPLETED)
+            for future in done:
+                task = running.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    suspects.append(task)
+                else:
+                    yield future.result()
+            if suspects and not running:
+                self._executor = None
+                yield from (self._alone(function, task, lost) for task in suspects)
+                suspects = []
+
+    def _alone(self, function: Callable[[T], R], task: T, lost: Callable[[T, str], R] | None) -> R:
+        try:
+            return self._ready().submit(function, task).result()
+        except BrokenProcessPool:
+            self._executor = None
+        if lost is None:
+            raise IncompleteRunError(f"{_DIED}; a smaller batch=... needs less memory")
+        return lost(task, _DIED)
+
+    def _ready(self) -> ProcessPoolExecutor:
         if self._executor is None:
             self._executor = _executor(self.workers)
-        running: set[Future[R]] = set()
-        for task in tasks:
-            running.add(self._executor.submit(function, task))
-            if len(running) >= 2 * self.workers:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+        return self._executor
 
 
 def _executor(workers: int) -> ProcessPoolExecutor:

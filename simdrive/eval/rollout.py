@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from simdrive.corrupt.corruption import Corruption
 from simdrive.errors import ParameterError
 from simdrive.eval.asking import ask
 from simdrive.eval.driving import Driving
@@ -50,6 +51,7 @@ def rollout(
     frequency_hz: int = 50,
     limits: TrackerLimits = TrackerLimits(),  # noqa: B008 - frozen
     worlds: Worlds | None = None,
+    corruption: Corruption | None = None,
 ) -> list[EpisodeLog]:
     """Drive every episode to its end and return the logs in the given order.
 
@@ -60,6 +62,7 @@ def rollout(
         frequency_hz: physics ticks per second, a multiple of 10.
         limits: what the car can do.
         worlds: the worlds of the episodes at time zero if they are built already; they are used up.
+        corruption: what is wrong with the agent's pictures; None = nothing.
 
     Raises:
         ParameterError: if the frequency or a world is not allowed.
@@ -69,11 +72,12 @@ def rollout(
     phase_us = np.array([request_phase_us(e.case, frequency_hz) for e in episodes], dtype=np.int64)
     worlds = worlds or Worlds([episode.spec for episode in episodes], frequency_hz)
     light = np.stack([light_of(spec) for spec in worlds.specs])
-    pictures = Pictures(worlds, agent.wants, light) if agent.wants.cameras else None
+    keys = [episode.case.key for episode in episodes]
+    pictures = Pictures(worlds, agent.wants, light, corruption, keys) if agent.wants.cameras else None
     book, ending = Recorder(worlds, phase_us, light), Ending(worlds)
     driving = Driving(worlds, latency, limits)
     fast = FastPlanner(latency.mode.fast, worlds) if latency.mode.name == "dual_rate" else None
-    requests = Requests([episode.case.key for episode in episodes], phase_us, agent, latency)
+    requests = Requests(keys, phase_us, agent, latency)
     agent.reset(np.arange(worlds.size))
     logs: dict[int, EpisodeLog] = {}
     active, tick, now_us = np.ones(worlds.size, np.bool_), 0, 0

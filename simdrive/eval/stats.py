@@ -6,25 +6,40 @@ Two agents are compared on the same cases, so tests and differences are paired t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binomtest, fisher_exact, norm
+from scipy.special import bdtr, ndtri
+from scipy.stats import beta, fisher_exact
 
 from simdrive.types import Bool, Float
+
+# Fewest data of which a figure says anything: with fewer it is unscored, with the reason, instead of a silent number.
+FEWEST_RESAMPLED = (
+    10  # rows (and, where rows hang together, 5 clusters): below, a percentile interval is far too narrow
+)
+FEWEST_CLUSTERS = 5
+FEWEST_QUARTERED = 4  # values that have a middle half
+NO_CASE = "no case is scored"
 
 Strata = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its lower and upper limit; NaN where there are no data."""
+    """An estimate with its lower and upper limit; NaN where there are too few data, and then ``reason`` says so."""
 
     estimate: float
     low: float
     high: float
+    reason: str = ""
+
+
+def unscored(reason: str, estimate: float = math.nan) -> Interval:
+    """Return an interval without limits, and the reason for it: never a number that the data do not carry."""
+    return Interval(estimate, math.nan, math.nan, f"unscored: {reason}")
 
 
 @dataclass(frozen=True)
@@ -34,13 +49,20 @@ class PairedRates:
     pairs: int
     only_first: int  # cases in which only the first agent has the outcome
     only_second: int
-    p_value: float  # exact McNemar
+    p_value: float  # exact McNemar; NaN without a pair
     difference: Interval  # rate of the second minus rate of the first
 
 
-def _check_counts(count: int, total: int) -> None:
+def check_counts(count: int, total: int) -> None:
+    """Raise ``ValueError`` unless count is in 0 .. total."""
     if not 0 <= count <= total:
         raise ValueError(f"a count must lie between 0 and the total, got {count} of {total}")
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ``ValueError`` unless the confidence lies between 0 and 1."""
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
 
 
 def wilson(count: int, total: int, confidence: float = 0.95) -> Interval:
@@ -49,10 +71,10 @@ def wilson(count: int, total: int, confidence: float = 0.95) -> Interval:
     Raises:
         ValueError: if count is not in 0 .. total.
     """
-    _check_counts(count, total)
+    check_counts(count, total)
     if total == 0:
-        return Interval(math.nan, math.nan, math.nan)
-    z = float(norm.ppf(0.5 + 0.5 * confidence))
+        return unscored(NO_CASE)
+    z = float(ndtri(0.5 + 0.5 * confidence))
     rate, weight = count / total, z * z / total
     centre = (rate + 0.5 * weight) / (1.0 + weight)
     half = math.sqrt(weight * (rate * (1.0 - rate) + 0.25 * weight)) / (1.0 + weight)
@@ -67,9 +89,9 @@ def clopper_pearson(count: int, total: int, confidence: float = 0.95) -> Interva
     Raises:
         ValueError: if count is not in 0 .. total.
     """
-    _check_counts(count, total)
+    check_counts(count, total)
     if total == 0:
-        return Interval(math.nan, math.nan, math.nan)
+        return unscored(NO_CASE)
     tail = 0.5 * (1.0 - confidence)
     low = float(beta.ppf(tail, count, total - count + 1)) if count > 0 else 0.0
     high = float(beta.ppf(1.0 - tail, count + 1, total - count)) if count < total else 1.0
@@ -88,9 +110,13 @@ def rule_of_three(total: int) -> float:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the two-sided p-value of the exact McNemar test on the discordant pairs; 1 without any."""
-    total = only_first + only_second
-    return float(binomtest(only_first, total).pvalue) if total else 1.0
+    """Return the two-sided p-value of the exact McNemar test on the discordant pairs; 1 without any.
+
+    Twice the chance of a split of the discordant pairs at least as uneven to one side if both sides are as likely
+    (McNemar 1947; scipy's ``binomtest`` gives the same and takes a millisecond).
+    """
+    rarer, total = min(only_first, only_second), only_first + only_second
+    return min(2.0 * float(bdtr(rarer, total, 0.5)), 1.0) if total else 1.0
 
 
 def newcombe(both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95) -> Interval:
@@ -101,7 +127,7 @@ def newcombe(both: int, only_first: int, only_second: int, neither: int, confide
     """
     total = both + only_first + only_second + neither
     if total == 0:
-        return Interval(math.nan, math.nan, math.nan)
+        return unscored(NO_CASE)
     first = wilson(both + only_first, total, confidence)
     second = wilson(both + only_second, total, confidence)
     correlation = _phi(both, only_first, only_second, neither)
@@ -123,7 +149,7 @@ def newcombe_unpaired(first: tuple[int, int], second: tuple[int, int], confidenc
     a, b = wilson(*first, confidence), wilson(*second, confidence)
     difference = b.estimate - a.estimate
     if math.isnan(difference):
-        return Interval(math.nan, math.nan, math.nan)
+        return unscored(NO_CASE)
     low = difference - math.hypot(b.estimate - b.low, a.high - a.estimate)
     high = difference + math.hypot(b.high - b.estimate, a.estimate - a.low)
     return Interval(difference, max(low, -1.0), min(high, 1.0))
@@ -131,8 +157,8 @@ def newcombe_unpaired(first: tuple[int, int], second: tuple[int, int], confidenc
 
 def fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
     """Return the two-sided p-value of Fisher's exact test on two independent rates, each given as (count, total)."""
-    _check_counts(*first)
-    _check_counts(*second)
+    check_counts(*first)
+    check_counts(*second)
     table = np.array([[first[0], first[1] - first[0]], [second[0], second[1] - second[0]]])
     return float(fisher_exact(table)[1]) if first[1] and second[1] else math.nan
 
@@ -163,7 +189,7 @@ def paired_rates(first: Bool, second: Bool, confidence: float = 0.95) -> PairedR
         pairs=len(first),
         only_first=only_first,
         only_second=only_second,
-        p_value=mcnemar(only_first, only_second),
+        p_value=mcnemar(only_first, only_second) if len(first) else math.nan,
         difference=newcombe(both, only_first, only_second, neither, confidence),
     )
 
@@ -182,8 +208,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def interquartile_mean(values: Float) -> float:
-    """Return the mean of the middle half (25 % trimmed on both sides) of ``values [n]``; NaN for n = 0."""
-    if not len(values):
+    """Return the mean of the middle half (25 % trimmed on both sides) of ``values [n]``; NaN for n < 4."""
+    if len(values) < FEWEST_QUARTERED:
         return math.nan
     cut = len(values) // 4  # as scipy.stats.trim_mean, which takes a millisecond per call
     return float(np.sort(values)[cut : len(values) - cut].mean())
@@ -218,21 +244,49 @@ def bootstrap(
         draws: number of resamples.
         confidence: of the interval.
 
+    Returns:
+        The interval; without limits and with a reason below ``FEWEST_RESAMPLED`` rows or ``FEWEST_CLUSTERS`` clusters.
+
     Raises:
         ValueError: if the labels do not match the values, or a value is NaN.
     """
-    for name, labels in (("strata", strata), ("clusters", clusters)):
-        if labels is not None and len(labels) != len(values):
-            raise ValueError(f"{name} has {len(labels)} labels for {len(values)} values")
+    _check_labels(len(values), strata, clusters)
     if np.isnan(values).any():
         raise ValueError("values hold NaN; leave unscored episodes out, in pairs")
-    if not len(values):
-        return Interval(math.nan, math.nan, math.nan)
-    groups = _clusters_by_stratum(len(values), strata, clusters)
-    found = np.array([statistic(values[_resample(groups, rng)]) for _ in range(draws)])
+    refusal = too_few(len(values), None if clusters is None else len(np.unique(clusters)))
+    if refusal:
+        return unscored(refusal, statistic(values) if len(values) else math.nan)
+    found = np.array([statistic(values[rows]) for rows in resampled_rows(len(values), rng, draws, strata, clusters)])
     tail = 0.5 * (1.0 - confidence)
     low, high = np.quantile(found, [tail, 1.0 - tail])
     return Interval(statistic(values), float(low), float(high))
+
+
+def too_few(rows: int, clusters: int | None = None) -> str:
+    """Return why a bootstrap interval of so many rows (in so many clusters) is refused; empty where it is not."""
+    if rows == 0:
+        return NO_CASE
+    if rows < FEWEST_RESAMPLED:
+        return f"{rows} cases; a bootstrap interval needs {FEWEST_RESAMPLED}"
+    if clusters is not None and clusters < FEWEST_CLUSTERS:
+        return f"{clusters} clusters; a bootstrap over clusters needs {FEWEST_CLUSTERS}"
+    return ""
+
+
+def _check_labels(count: int, strata: Strata | None, clusters: Strata | None) -> None:
+    for name, labels in (("strata", strata), ("clusters", clusters)):
+        if labels is not None and len(labels) != count:
+            raise ValueError(f"{name} has {len(labels)} labels for {count} values")
+
+
+def resampled_rows(
+    count: int, rng: np.random.Generator, draws: int, strata: Strata | None = None, clusters: Strata | None = None
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the row numbers of each resample of ``count`` rows; arguments and errors as in ``bootstrap``."""
+    _check_labels(count, strata, clusters)
+    groups = _clusters_by_stratum(count, strata, clusters)
+    for _ in range(draws):
+        yield _resample(groups, rng)
 
 
 Group = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]

@@ -12,6 +12,7 @@ Everything is written under a temporary name and moved into place. A part counts
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from simdrive.eval import folder as layout
 from simdrive.eval.compact import CompactTask, compact_table, read_columns, read_file
 from simdrive.eval.episode_codec import decode
 from simdrive.eval.files import remove_orphans, write_atomically, write_json
+from simdrive.eval.mending import remove_damaged
 from simdrive.eval.plan import check_plan
 from simdrive.eval.schema import TABLES, RunTables, write_table
 from simdrive.types import EpisodeLog, Long
@@ -40,6 +42,7 @@ class RunStore:
         self.path = path
         self.config = config
         self.plan = plan
+        self.damaged: tuple[str, ...] = ()  # files that were cut off and are gone, so that they are made again
         self._row_of_key = {key: row for row, key in enumerate(plan["key"])}
 
     # --- opening ------------------------------------------------------------
@@ -74,6 +77,7 @@ class RunStore:
             layout.check_same(path, plain, plan)
             layout.finish_creation(path, plain, plan)
         store = cls(path, plain, plan)
+        store.damaged = remove_damaged(path)
         store._sweep()
         return store
 
@@ -87,6 +91,16 @@ class RunStore:
         path = Path(path)
         layout.read_run(path)
         return cls(path, layout.read_config(path), layout.read_plan(path))
+
+    def grow(self, plan: pd.DataFrame) -> RunStore:
+        """Return this folder with a longer plan that begins with the present one; for runs that a rule ends.
+
+        Raises:
+            RunFolderError: if the plan does not begin with the present one.
+        """
+        check_plan(plan)
+        layout.grow(self.path, plan)
+        return RunStore(self.path, self.config, plan)
 
     # --- what is done ------------------------------------------------------------
 
@@ -282,8 +296,11 @@ class RunStore:
         path = self.path / "maps" / f"{map_key}.npz"
         if not path.is_file():
             raise RunFolderError(f"{self.path} holds no map {map_key}")
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return dict(stored)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise RunFolderError(f"{path} cannot be read ({error}); the command that made the run mends it") from error
 
     def errors(self) -> list[dict[str, Any]]:
         """Return the notes of :meth:`record_error` that are still open, by plan row."""

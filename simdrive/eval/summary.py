@@ -9,8 +9,9 @@ on the cases in which both have a scored failure, and are adjusted for their num
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,11 @@ import numpy as np
 import pandas as pd
 
 from simdrive.errors import IncompleteRunError
+from simdrive.eval.anytime import anytime
 from simdrive.eval.files import write_json
 from simdrive.eval.schema import FACT_COLUMNS
 from simdrive.eval.stats import Interval, PairedRates, holm, interquartile_mean, paired_rates, wilson
+from simdrive.eval.stopping import Stopped, StopRule, stopped
 from simdrive.eval.store import RunStore
 
 GROUP = ("agent", "latency", "camera", "corruption")
@@ -33,10 +36,19 @@ AGGREGATION = (
     "95 % interval"
 )
 
+ANYTIME = (
+    "a stopping rule ended this run: in place of Wilson intervals those of rates are anytime-valid (beta-binomial "
+    "mixture confidence sequence), which hold at the time that the data chose"
+)
+IntervalOf = Callable[[int, int], Interval]
+
 
 @dataclass(frozen=True)
 class Rate:
-    """A count of episodes with its Wilson interval; ``total`` counts only episodes in which it is scored."""
+    """A count of episodes with its interval (Wilson; anytime-valid where a rule ended the run).
+
+    ``total`` counts only episodes in which it is scored.
+    """
 
     count: int
     total: int
@@ -90,6 +102,7 @@ class RunSummary:
     reference: tuple[str, ...]  # agent, latency, camera, corruption of the reference group
     groups: tuple[GroupSummary, ...]
     by_scenario: tuple[GroupSummary, ...]
+    stop: Stopped | None = None  # how a run with a stopping rule ended
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, NaN as None."""
@@ -98,8 +111,9 @@ class RunSummary:
             "done": self.done,
             "complete": self.planned == self.done,
             "filter": FILTER,
-            "aggregation": AGGREGATION,
+            "aggregation": AGGREGATION if self.stop is None else f"{AGGREGATION}; {ANYTIME}",
             "reference": dict(zip(GROUP, self.reference, strict=True)),
+            **({} if self.stop is None else {"stop": {**dataclasses.asdict(self.stop), "text": self.stop.text}}),
             "groups": [dataclasses.asdict(group) for group in self.groups],
             "by_scenario": [dataclasses.asdict(group) for group in self.by_scenario],
         }
@@ -122,7 +136,19 @@ def summarise(store: RunStore) -> RunSummary:
     Raises:
         IncompleteRunError: if none is.
     """
-    return summarise_episodes(store.episodes(), planned=len(store.plan))
+    rule = StopRule.of(store.config)
+    found = summarise_episodes(store.episodes(), len(store.plan), rule)
+    return found if rule is None else dataclasses.replace(found, stop=_stopped(rule, found, store.config))
+
+
+def _stopped(rule: StopRule, summary: RunSummary, config: dict[str, Any]) -> Stopped:
+    rates = [(group, group.rates["failure"]) for group in summary.groups]
+    counts = [(group.agent, _setting(group), rate.count, rate.total) for group, rate in rates]
+    return stopped(rule, counts, summary.done // len(counts), int(config["cases"]["count"]))
+
+
+def _setting(group: GroupSummary) -> str:
+    return f"{group.latency}, {group.corruption}" if group.corruption else group.latency
 
 
 def write_summary(store: RunStore, summary: RunSummary) -> None:
@@ -130,8 +156,10 @@ def write_summary(store: RunStore, summary: RunSummary) -> None:
     write_json(store.path / "summary.json", summary.to_dict())
 
 
-def summarise_episodes(episodes: pd.DataFrame, planned: int | None = None) -> RunSummary:
+def summarise_episodes(episodes: pd.DataFrame, planned: int | None = None, rule: StopRule | None = None) -> RunSummary:
     """Return the figures of a table of episodes (columns of ``schema.episodes_schema``), in plan order.
+
+    A rule that may have ended the run makes the intervals of rates anytime-valid.
 
     Raises:
         IncompleteRunError: if the table is empty.
@@ -141,17 +169,18 @@ def summarise_episodes(episodes: pd.DataFrame, planned: int | None = None) -> Ru
     episodes = episodes.sort_values("row")
     groups = list(_groups(episodes))
     reference, first = groups[0]
+    interval_of = wilson if rule is None else functools.partial(anytime, confidence=rule.confidence)
     comparisons = _compare(first, [frame for _, frame in groups[1:]])
     return RunSummary(
         planned=len(episodes) if planned is None else planned,
         done=len(episodes),
         reference=reference,
         groups=tuple(
-            _summary(name, frame, None, comparison)
+            _summary(name, frame, None, comparison, interval_of)
             for (name, frame), comparison in zip(groups, [None, *comparisons], strict=True)
         ),
         by_scenario=tuple(
-            _summary(name, part, str(scenario), None)
+            _summary(name, part, str(scenario), None, interval_of)
             for name, frame in groups
             for scenario, part in frame.groupby("scenario", sort=False)
         ),
@@ -173,10 +202,10 @@ def counted(episodes: pd.DataFrame) -> pd.DataFrame:
     return episodes[episodes["valid"] & (episodes["end"] != "blocked")]
 
 
-def _rate(values: pd.Series[float]) -> Rate:
+def _rate(values: pd.Series[float], interval_of: IntervalOf) -> Rate:
     scored = values.dropna()
     count, total = int((scored > 0.0).sum()), len(scored)
-    return Rate(count, total, wilson(count, total))
+    return Rate(count, total, interval_of(count, total))
 
 
 def _score(values: pd.Series[float]) -> Score:
@@ -194,7 +223,11 @@ def _score(values: pd.Series[float]) -> Score:
 
 
 def _summary(
-    name: tuple[str, ...], frame: pd.DataFrame, scenario: str | None, comparison: Comparison | None
+    name: tuple[str, ...],
+    frame: pd.DataFrame,
+    scenario: str | None,
+    comparison: Comparison | None,
+    interval_of: IntervalOf,
 ) -> GroupSummary:
     agent, latency, camera, corruption = name
     kept = counted(frame)
@@ -208,7 +241,7 @@ def _summary(
         counted=len(kept),
         avoidable=int(kept["avoidable"].sum()),
         metric_errors=int((frame["metric_errors"] != "").sum()),
-        rates={metric: _rate(kept[metric]) for metric in RATES if metric in kept},
+        rates={metric: _rate(kept[metric], interval_of) for metric in RATES if metric in kept},
         scores={metric: _score(kept[metric]) for metric in metric_columns(kept)},
         against_reference=comparison,
     )

@@ -9,14 +9,15 @@ import functools
 import json
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from simdrive.build import instantiate
-from simdrive.errors import SimdriveError
+from simdrive.errors import AgentUnavailableError, SimdriveError
 from simdrive.eval.blocks import Block, build_latency
+from simdrive.eval.corruptions import CLEAN, CorruptionConfig, build_corruption
 from simdrive.eval.episode import EpisodeInput
 from simdrive.eval.episode_codec import EpisodeResult, encode
 from simdrive.eval.grid import AgentConfig, LatencyConfig
@@ -26,9 +27,12 @@ from simdrive.eval.reference import CaseReference, reference_drives
 from simdrive.eval.rollout import rollout
 from simdrive.eval.schema import RunTables
 from simdrive.eval.store import RunStore
+from simdrive.eval.watched import HungAgentError, watched
 from simdrive.metrics.evaluate import evaluate, load_metrics
 from simdrive.sim.roads import RoadMap
-from simdrive.types import Agent, Case, EpisodeLog
+from simdrive.types import Agent, Case, EpisodeLog, Metric
+
+ENOUGH = 8  # chunks in a row that an agent may cost (a worker dead, a call that never ended) in one call of a run
 
 
 @dataclass(frozen=True)
@@ -56,26 +60,47 @@ class KeepTask:
     out: str
     cases: tuple[Case, ...]
     tables: RunTables
+    plan_rows: int = 0  # of the plan that holds them: a plan that grows is read again
 
 
 @dataclass(frozen=True)
 class ChunkTask:
-    """Some episodes of one agent under one latency setting."""
+    """Some episodes of one agent under one corruption and latency setting."""
 
     out: str
     planned: tuple[PlannedEpisode, ...]
     agent: AgentConfig
     latency: LatencyConfig
     metrics: tuple[str, ...]
+    plan_rows: int = 0  # of the plan that holds them: a plan that grows is read again
+    corruption: CorruptionConfig = CLEAN
+    agent_timeout_s: float | None = None  # of one call of the agent, after which the chunk is given up
+
+    def halves(self) -> tuple[ChunkTask, ...]:
+        """Return the two halves of its episodes, so that one that cannot be driven takes no other with it."""
+        middle = len(self.planned) // 2
+        return replace(self, planned=self.planned[:middle]), replace(self, planned=self.planned[middle:])
 
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What the parent needs for its progress: how many episodes are done, how many could not be driven."""
+    """What became of a task.
+
+    Attributes:
+        done: episodes that are stored.
+        errors: episodes that could not be driven; they have a note in the folder and stay pending.
+        message: why.
+        again: the task, if parts of it are worth another try.
+        agent: who drove.
+        strikes: what this counts towards giving the agent up for now, at ``ENOUGH``; done episodes take all back.
+    """
 
     done: int
     errors: int
     message: str = ""
+    again: ChunkTask | None = None
+    agent: str = ""
+    strikes: int = 0
 
 
 def build_agent(config: AgentConfig) -> Agent:
@@ -99,7 +124,7 @@ def episode_inputs(planned: Sequence[PlannedEpisode]) -> list[EpisodeInput]:
 
 
 @functools.lru_cache(maxsize=8)
-def _store(out: str) -> RunStore:
+def _store(out: str, plan_rows: int) -> RunStore:
     return RunStore.open(out)
 
 
@@ -115,36 +140,71 @@ def settle_references(task: ReferenceTask) -> Settled:
 
 def keep_chunk(task: KeepTask) -> ChunkResult:
     """Store episodes that are driven and scored already."""
-    store = _store(task.out)
-    _write_maps(store, task.cases)
+    store = _store(task.out, task.plan_rows)
+    write_maps(store, task.cases)
     store.write_part(task.tables)
     return ChunkResult(len(task.cases), 0)
 
 
 def drive_chunk(task: ChunkTask) -> ChunkResult:
-    """Drive, score and store the episodes of a task; a fault of the simulator is noted and leaves them pending."""
-    store = _store(task.out)
+    """Drive, score and store the episodes of a task; what cannot be driven stays pending, with a note why.
+
+    Raises:
+        SimdriveError: if nothing of the run can go on (disk full, wrong configuration).
+    """
     try:
         episodes = episode_inputs(task.planned)
         worlds = started(tuple(episode.case for episode in episodes))
-        logs = rollout(episodes, build_agent(task.agent), build_latency(task.latency), worlds=worlds)
+        agent = watched(build_agent(task.agent), task.agent_timeout_s)
+        logs = rollout(
+            episodes, agent, build_latency(task.latency), worlds=worlds, corruption=build_corruption(task.corruption)
+        )
+        tables = _scored(task.planned, logs, task.metrics)
+    except HungAgentError as error:
+        return _failed(task, "agent", str(error), 1)
+    except AgentUnavailableError as error:
+        return _noted(task, "agent", str(error), ENOUGH)
     except SimdriveError:
         raise
     except Exception as error:  # recorded per episode beside the results, never swallowed
-        for entry in task.planned:
-            store.record_error(entry.row, "simulator", f"{type(error).__name__}: {error}", traceback.format_exc())
-        return ChunkResult(0, len(task.planned), f"{type(error).__name__}: {error}")
-    _write_maps(store, [entry.case for entry in task.planned])
-    store.write_part(_scored(task.planned, logs, task.metrics))
-    return ChunkResult(len(logs), 0)
+        return _failed(task, "simulator", f"{type(error).__name__}: {error}", 0, traceback.format_exc())
+    store = _store(task.out, task.plan_rows)
+    write_maps(store, [entry.case for entry in task.planned])
+    store.write_part(tables)
+    return ChunkResult(len(logs), 0, agent=task.agent.name)
+
+
+def lost_chunk(task: ChunkTask, message: str) -> ChunkResult:
+    """Return what becomes of a task whose worker died of it."""
+    return _failed(task, "worker", message, 1)
+
+
+def _failed(task: ChunkTask, kind: str, message: str, strikes: int, trace: str = "") -> ChunkResult:
+    """Ask for another try of each half, or note that the only episode of a task cannot be driven."""
+    if len(task.planned) > 1:
+        return ChunkResult(0, 0, message, task, task.agent.name, strikes)
+    return _noted(task, kind, message, strikes, trace)
+
+
+def _noted(task: ChunkTask, kind: str, message: str, strikes: int, trace: str = "") -> ChunkResult:
+    store = _store(task.out, task.plan_rows)
+    for entry in task.planned:
+        store.record_error(entry.row, kind, message, trace)
+    return ChunkResult(0, len(task.planned), message, agent=task.agent.name, strikes=strikes)
+
+
+@functools.lru_cache(maxsize=4)
+def _metrics(names: tuple[str, ...]) -> tuple[Metric, ...]:
+    return load_metrics(names)
 
 
 def _scored(planned: Sequence[PlannedEpisode], logs: Sequence[EpisodeLog], names: tuple[str, ...]) -> RunTables:
-    metrics = load_metrics(names)
+    metrics = _metrics(names)
     return encode([EpisodeResult(entry, log, evaluate(log, metrics)) for entry, log in zip(planned, logs, strict=True)])
 
 
-def _write_maps(store: RunStore, cases: Sequence[Case]) -> None:
+def write_maps(store: RunStore, cases: Sequence[Case]) -> None:
+    """Store the maps of some cases where the folder lacks them."""
     for case in cases:
         road = world_of(case).road
         if not (store.path / "maps" / f"{road.key}.npz").is_file():

@@ -81,6 +81,7 @@ class VisionTower:
         layer_vectors: further width-long vectors of a layer: layer scales, norms of queries and keys.
         window_patches: patches that attend to each other in windowed layers; 0 = no windows.
         full_layers: layers with attention over the whole sequence where others have windows.
+        attention_width: width of all heads together; 0 = ``width``, less where heads were pruned.
     """
 
     width: int
@@ -97,20 +98,27 @@ class VisionTower:
     patch_bias: bool = True
     window_patches: int = 0
     full_layers: int = 0
+    attention_width: int = 0
 
     def __post_init__(self) -> None:
-        free = ("class_tokens", "positions", "layer_vectors", "window_patches", "full_layers")
+        free = ("class_tokens", "positions", "layer_vectors", "window_patches", "full_layers", "attention_width")
         check_counts(self, free)
         if self.full_layers > self.layers:
             raise ParameterError(f"vision.full_layers must not exceed layers={self.layers}, got {self.full_layers}")
 
+    @property
+    def heads_width(self) -> int:
+        """Width of all heads together."""
+        return self.attention_width or self.width
+
     def layer_matrix_parameters(self) -> int:
         """Weights of all matrices of one layer."""
-        return 4 * self.width**2 + (3 if self.gated else 2) * self.width * self.mlp_width
+        return 4 * self.width * self.heads_width + (3 if self.gated else 2) * self.width * self.mlp_width
 
     def layer_parameters(self) -> int:
         """All parameters of one layer; every matrix has a bias but, in some towers, q, k and v."""
-        bias = self.width * (1 + (3 if self.qkv_bias else 0)) + self.mlp_width * (2 if self.gated else 1) + self.width
+        qkv = 3 * self.heads_width if self.qkv_bias else 0
+        bias = qkv + self.width + self.mlp_width * (2 if self.gated else 1) + self.width
         return self.layer_matrix_parameters() + bias + (2 * self.norm_vectors + self.layer_vectors) * self.width
 
     def parameters(self) -> int:

@@ -30,6 +30,7 @@ def keep_of(charge: Charge) -> Keep:
     return Keep(
         layers=charge.keep_layers, heads=charge.keep_heads, feedforward=charge.keep_feedforward,
         width=charge.keep_width, vision_layers=charge.keep_vision_layers,
+        vision_heads=charge.keep_vision_heads, vision_feedforward=charge.keep_vision_feedforward,
     )  # fmt: skip
 
 

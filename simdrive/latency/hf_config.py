@@ -7,6 +7,7 @@ Qwen3-VL. Other layouts are refused by name: a wrong card would price silently w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from simdrive.errors import ParameterError, UnsupportedError
@@ -102,7 +103,7 @@ def _internvl(config: Config, language: LanguageModel, name: str) -> Architectur
         layers=_need(eye, "num_hidden_layers"),
         heads=_need(eye, "num_attention_heads"),
         mlp_width=_need(eye, "intermediate_size"),
-        patch_values=3 * patch**2,
+        patch_values=int(eye.get("num_channels") or 3) * patch**2,
         class_tokens=1,
         positions=positions,
         norm_vectors=1 if eye.get("norm_type") == "rms_norm" else 2,
@@ -145,12 +146,30 @@ def _qwen_vl(config: Config, language: LanguageModel, name: str) -> Architecture
     return ArchitectureCard(name, language, tower, projector, grid, provenance="config.json given by the user")
 
 
-def architecture_from_hf(config: Config, name: str = "from_config") -> ArchitectureCard:
+def _planned(text: Config, counts: Config | None) -> dict[str, int]:
+    """Return what a plan changes of a language model: fewer heads of the same width."""
+    if not counts:
+        return {}
+    width = int(text.get("head_dim") or _need(text, "hidden_size") // _need(text, "num_attention_heads"))
+    heads = {"num_attention_heads": int(counts["heads"]), "num_key_value_heads": int(counts["kv_heads"])}
+    return {**heads, "head_dim": width}
+
+
+def _with_heads(card: ArchitectureCard, counts: Config | None) -> ArchitectureCard:
+    tower = card.vision
+    if not counts or tower is None:
+        return card
+    heads = int(counts["heads"])
+    return replace(card, vision=replace(tower, heads=heads, attention_width=heads * tower.width // tower.heads))
+
+
+def architecture_from_hf(config: Config, name: str = "from_config", plan: Config | None = None) -> ArchitectureCard:
     """Return the card of a model from the contents of its ``config.json``.
 
     Args:
         config: the whole file as a mapping.
         name: name of the card.
+        plan: content of ``prune_plan.json``, head counts that the configuration could not say; None = there is none.
 
     Raises:
         UnsupportedError: if the family has no card.
@@ -158,16 +177,16 @@ def architecture_from_hf(config: Config, name: str = "from_config") -> Architect
     """
     kind = str(config.get("model_type", ""))
     inner = config.get("text_config") or config.get("llm_config")
-    text = {"model_type": kind, **(inner or config)}
+    text = {"model_type": kind, **(inner or config), **_planned(inner or config, (plan or {}).get("text"))}
     # Qwen-VL classes read the outer flag, InternVL hands its inner configuration to the language model.
     outer, own = config.get("tie_word_embeddings"), text.get("tie_word_embeddings")
     first, second = (own, outer) if kind in INTERNVL else (outer, own)
     tied = bool(first if first is not None else second)
     language = _language(text, tied)
     if kind in INTERNVL:
-        return _internvl(config, language, name)
+        return _with_heads(_internvl(config, language, name), (plan or {}).get("vision"))
     if kind in QWEN_VL and config.get("vision_config"):
-        return _qwen_vl(config, language, name)
+        return _with_heads(_qwen_vl(config, language, name), (plan or {}).get("vision"))
     if config.get("vision_config"):
         known = ", ".join((*INTERNVL, *QWEN_VL))
         raise UnsupportedError(f"no card for vision-language models of type {kind!r}; known types are {known}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from simdrive.errors import ParameterError
-from simdrive.latency.architecture import ArchitectureCard, LanguageModel
+from simdrive.latency.architecture import ArchitectureCard, LanguageModel, VisionTower
 from simdrive.latency.layers import Attention, Block, Experts, Feedforward, Mixer
 
 
@@ -23,6 +23,8 @@ class Keep:
         width: width of the language model (of the residual stream); heads keep their number and size.
         experts: routed experts; the number active per token stays as long as there are that many.
         vision_layers: layers of the vision tower.
+        vision_heads: its heads; each keeps its width.
+        vision_feedforward: inner width of its MLPs.
     """
 
     layers: float = 1.0
@@ -31,6 +33,8 @@ class Keep:
     width: float = 1.0
     experts: float = 1.0
     vision_layers: float = 1.0
+    vision_heads: float = 1.0
+    vision_feedforward: float = 1.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -81,6 +85,14 @@ def _language(language: LanguageModel, keep: Keep) -> LanguageModel:
     return replace(language, width=_part(language.width, keep.width), blocks=blocks)
 
 
+def _tower(tower: VisionTower, keep: Keep) -> VisionTower:
+    slim = replace(tower, mlp_width=_part(tower.mlp_width, keep.vision_feedforward))
+    if keep.vision_heads == 1.0:
+        return slim
+    heads = _part(tower.heads, keep.vision_heads)
+    return replace(slim, heads=heads, attention_width=heads * tower.heads_width // tower.heads)
+
+
 def pruned(card: ArchitectureCard, keep: Keep) -> ArchitectureCard:
     """Return the card of the pruned model; its published total no longer applies."""
     if keep == Keep():
@@ -90,5 +102,5 @@ def pruned(card: ArchitectureCard, keep: Keep) -> ArchitectureCard:
     if vision:
         layers = _part(vision.layers, keep.vision_layers)
         full = min(layers, round(vision.full_layers * keep.vision_layers))
-        vision = replace(vision, layers=layers, full_layers=full)
+        vision = replace(_tower(vision, keep), layers=layers, full_layers=full)
     return replace(card, language=language, vision=vision, projector=projector, published_parameters=None)

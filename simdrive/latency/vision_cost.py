@@ -16,9 +16,9 @@ from simdrive.latency.tiling import PictureLoad
 
 def _attention(tower: VisionTower, count: int, sequences: float, length: float, window: int) -> list[Operator]:
     pairs = sequences * length * (min(length, window) if window else length)
-    values, scores = sequences * length * tower.width, pairs * tower.heads
+    values, scores = sequences * length * tower.heads_width, pairs * tower.heads
     return [
-        Operator("vision_attention", "vision", count, 4.0 * pairs * tower.width, 0, 3.0 * values, values),
+        Operator("vision_attention", "vision", count, 4.0 * pairs * tower.heads_width, 0, 3.0 * values, values),
         Operator("vision_scores", "vision", count, inputs=2.0 * scores, outputs=2.0 * scores, fusible=True),
     ]
 

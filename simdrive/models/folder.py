@@ -18,9 +18,17 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from simdrive.errors import SimdriveError
+from simdrive.errors import ParameterError, SimdriveError
 from simdrive.models.build import CLASSES
+from simdrive.models.headcount import cut_to_plan, load_planned, plan_of, read_plan, write_plan
 from simdrive.models.processor import KIND, Processor
+from simdrive.models.quantized import QuantizedLinear
+from simdrive.models.quantized_folder import (
+    Quantization,
+    fill_quantized,
+    quantization_of,
+    write_quantized,
+)
 from simdrive.models.tokenizer import IMAGE
 from simdrive.models.where import WEIGHTS, weight_files, weight_hash
 
@@ -46,6 +54,7 @@ class ModelCard:
     tokenizer_hash: str = ""  # SHA-256 of tokenizer.json: ids of another tokenizer would be taken in silence
     data: Mapping[str, Any] = field(default_factory=dict)  # what it was trained on, and how long
     scores: Mapping[str, Any] = field(default_factory=dict)
+    sparsity: float = 0.0  # share of the matrices' weights that are exactly zero
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ def save_model(
     *,
     dtype: torch.dtype = torch.bfloat16,
     bits: float | None = None,
+    quantization: Quantization | None = None,
     parents: Sequence[str] = (),
     data: Mapping[str, Any] | None = None,
     scores: Mapping[str, Any] | None = None,
@@ -96,29 +106,41 @@ def save_model(
         model, tokenizer, processor: what is saved.
         name: of the model, for every table.
         dtype: of the stored weights.
-        bits: per weight; None = those of ``dtype``.
+        bits: per weight; None = those of ``dtype``, or of a quantized model the mean of what the file holds.
+        quantization: what was done to a model with quantized layers.
         parents: models it was made from.
         data, scores: for the card.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().to("cpu", dtype) for key, value in _untied(model).items()}
+    plan, sparsity, size = plan_of(model), 0.0, 0
     kept, model.config.dtype = model.config.dtype, dtype
     try:
-        model.save_pretrained(folder, state_dict=weights, max_shard_size="1000GB")
+        if quantization is not None:
+            size = write_quantized(folder, model, quantization, dtype)
+        else:
+            weights = {key: value.detach().to("cpu", dtype) for key, value in _untied(model).items()}
+            sparsity = _sparsity(weights)  # before saving, which empties the mapping
+            # A folder with a plan is read here only, and under the names that the modules have.
+            model.save_pretrained(folder, state_dict=weights, max_shard_size="1000GB", save_original_format=not plan)
     finally:
         model.config.dtype = kept
+    write_plan(folder, plan)
     tokenizer.save_pretrained(folder)
     _write(folder / PROCESSOR, processor.to_config())
+    count = weight_count(model)
+    if bits is None:
+        bits = 8.0 * dtype.itemsize if quantization is None else round(8.0 * size / count, 3)
     card = ModelCard(
         name,
         processor.family,
-        sum(value.numel() for value in model.parameters()),
-        8.0 * dtype.itemsize if bits is None else bits,
+        count,
+        bits,
         tuple(parents),
         weight_hash(folder),
         _tokenizer_hash(folder),
         dict(data or {}),
         dict(scores or {}),
+        sparsity,
     )
     _write(folder / CARD, asdict(card))
     return card
@@ -138,7 +160,8 @@ def load_model(
     _check_weights(folder)
     card = _card(folder)
     tokenizer = _tokenizer(folder)
-    model = _weights(folder, kind, dtype)
+    done = _quantization(folder)
+    model = _weights(folder, kind, dtype) if done is None else _quantized(folder, kind, done, dtype)
     _check_tokenizer(folder, tokenizer, model)
     if card is not None and card.tokenizer_hash not in ("", _tokenizer_hash(folder)):
         raise ModelFolderError(
@@ -166,11 +189,24 @@ def read_card(folder: Path | str) -> ModelCard:
     return card
 
 
+def weight_count(model: PreTrainedModel) -> int:
+    """Return how many weights a model has, those behind integer codes included; shared ones count once."""
+    coded = [part for part in model.modules() if isinstance(part, QuantizedLinear)]
+    hidden = sum(p.in_features * p.out_features + (0 if p.bias is None else p.out_features) for p in coded)
+    return sum(value.numel() for value in model.parameters()) + hidden
+
+
 def _untied(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Return the weights of a model, those that several layers share once."""
     first: dict[int, str] = {}
     weights: dict[str, torch.Tensor] = model.state_dict()
     return {key: value for key, value in weights.items() if first.setdefault(value.data_ptr(), key) == key}
+
+
+def _sparsity(weights: Mapping[str, torch.Tensor]) -> float:
+    matrices = [value for value in weights.values() if value.ndim > 1]
+    zeros = sum(int((value == 0).sum()) for value in matrices)
+    return round(zeros / max(sum(value.numel() for value in matrices), 1), 6)
 
 
 def _tokenizer_hash(folder: Path) -> str:
@@ -239,8 +275,11 @@ def _weights(folder: Path, kind: type[PreTrainedModel], dtype: torch.dtype) -> P
         "output_loading_info": True,
     }
     try:
-        loaded: Any = kind.from_pretrained(folder, **options)
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
+        plan = read_plan(folder)
+        loaded: Any = (
+            kind.from_pretrained(folder, **options) if plan is None else load_planned(folder, kind, dtype, plan)
+        )
+    except (RuntimeError, ValueError, OSError, KeyError, TypeError, ParameterError) as error:
         first = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise ModelFolderError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {first}") from error
     model, report = loaded
@@ -253,6 +292,25 @@ def _weights(folder: Path, kind: type[PreTrainedModel], dtype: torch.dtype) -> P
             )
     found: PreTrainedModel = model
     return found
+
+
+def _quantization(folder: Path) -> Quantization | None:
+    try:
+        return quantization_of(folder)
+    except SimdriveError as error:
+        raise ModelFolderError(str(error)) from error
+
+
+def _quantized(folder: Path, kind: type[PreTrainedModel], done: Quantization, dtype: torch.dtype) -> PreTrainedModel:
+    """Return a model whose linear maps are integers (``simdrive.models.quantized``)."""
+    try:
+        config: Any = kind.config_class.from_pretrained(folder, local_files_only=True)  # type: ignore[union-attr]
+        config._attn_implementation = "sdpa"
+        model = kind(config)
+        cut_to_plan(model, read_plan(folder) or {})
+        return fill_quantized(model, folder, done, dtype)
+    except (SimdriveError, ValueError, TypeError) as error:
+        raise ModelFolderError(str(error)) from error
 
 
 def _check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, model: Any) -> None:

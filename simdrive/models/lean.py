@@ -8,7 +8,6 @@ after a change of the model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,21 +16,21 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from simdrive.errors import UnsupportedError
-
-
-@dataclass(frozen=True)
-class Cache:
-    """Keys and values of each layer, ``[N, kv heads, T, head width]``; T is prompt plus answer."""
-
-    keys: tuple[torch.Tensor, ...]
-    values: tuple[torch.Tensor, ...]
+from simdrive.models.kv_cache import Cache, Kept, cache_kind
+from simdrive.models.quantized import QuantizedLinear, joined
 
 
 class Joint:
-    """Several linear maps of one input as one; those that are no plain ``nn.Linear`` are called one by one."""
+    """Several linear maps of one input as one; those that are no plain ``nn.Linear`` are called one by one.
+
+    Quantized maps of one kind are joined too: their input is encoded once.
+    """
 
     def __init__(self, parts: Sequence[nn.Module]) -> None:
-        self._parts = tuple(parts)
+        whole = (
+            joined(same) if len(same := [p for p in parts if isinstance(p, QuantizedLinear)]) == len(parts) else None
+        )
+        self._parts = tuple(parts) if whole is None else (whole,)
         self._weight: torch.Tensor | None = None
         self._bias: torch.Tensor | None = None
         if all(type(part) is nn.Linear for part in parts):
@@ -45,7 +44,7 @@ class Joint:
         """Return ``[..., sum of widths]``."""
         if self._weight is not None:
             return F.linear(x, self._weight, self._bias)
-        return torch.cat([part(x) for part in self._parts], dim=-1)
+        return torch.cat([part(x) for part in self._parts], dim=-1) if len(self._parts) > 1 else self._parts[0](x)
 
 
 class _Layer:
@@ -70,8 +69,8 @@ class _Layer:
         x: torch.Tensor,
         cos: torch.Tensor,
         sin: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
+        keys: Kept,
+        values: Kept,
         start: int,
         mask: torch.Tensor | None,
         last_only: bool,
@@ -81,14 +80,14 @@ class _Layer:
         turned = qkv[:, :, : self.heads + self.kv_heads]
         turned = turned * cos + torch.cat((-turned[..., self.width // 2 :], turned[..., : self.width // 2]), -1) * sin
         end = start + steps
-        keys[:, :, start:end] = turned[:, :, self.heads :].transpose(1, 2)
-        values[:, :, start:end] = qkv[:, :, self.heads + self.kv_heads :].transpose(1, 2)
+        keys.put(start, turned[:, :, self.heads :].transpose(1, 2))
+        values.put(start, qkv[:, :, self.heads + self.kv_heads :].transpose(1, 2))
         query = turned[:, :, : self.heads]
         if last_only and steps > 1:
             x, query = x[:, -1:], query[:, -1:]
             mask = None if mask is None else mask[:, :, -1:]
             steps = 1
-        x = x + self._out(self._attend(query, keys[:, :, :end], values[:, :, :end], mask, start == 0))
+        x = x + self._out(self._attend(query, keys.upto(end), values.upto(end), mask, start == 0))
         gate, up = self._gate_up(self._norms[1](x)).chunk(2, dim=-1)
         fed: torch.Tensor = x + self._down(self._act(gate) * up)
         return fed
@@ -142,11 +141,12 @@ class LeanDecoder:
         self._layers = [_Layer(layer) for layer in text.layers]
         self._norm, self._rotary, self._head = _Norm(text.norm), text.rotary_emb, model.lm_head
         self.embed = text.embed_tokens
+        self._kept = cache_kind(model)
 
     def cache(self, like: torch.Tensor, count: int, length: int) -> Cache:
         """Return room for ``length`` tokens of ``count`` requests, of the type and on the device of ``like``."""
         both = [
-            tuple(like.new_empty(count, layer.kv_heads, length, layer.width) for layer in self._layers)
+            tuple(self._kept(like, (count, layer.kv_heads, length, layer.width)) for layer in self._layers)
             for _ in range(2)
         ]
         return Cache(*both)

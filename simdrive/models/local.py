@@ -41,6 +41,19 @@ class AnyProcessor(Protocol):
         """Return what the vision tower takes."""
 
 
+class AnyGenerator(Protocol):
+    """Answers prompts."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where grammars have to be."""
+
+    def __call__(
+        self, prompts: Prompts, pictures: Pictures | None, limits: int | torch.Tensor, grammar: Automaton | None = None
+    ) -> Generated:
+        """Answer prompts with at most ``limits`` tokens each."""
+
+
 @dataclass(frozen=True)
 class Said:
     """What a model answered to N requests."""
@@ -62,6 +75,7 @@ class LocalModel:
         most_tiles: int | None = None,
         briefing: str = "",
         text_only: bool = False,
+        generator: AnyGenerator | None = None,
     ) -> None:
         """Prepare the prompts of a model.
 
@@ -70,6 +84,7 @@ class LocalModel:
             cameras, frame_offsets_us, most_tiles: only for released models; a zoo model brings its own.
             briefing: text in front of every question, e.g. how a released model shall answer.
             text_only: show no pictures, not even their slots.
+            generator: what answers instead of the loaded model, e.g. its exported graphs.
         """
         self.loaded, self._briefing = loaded, briefing
         self.processor = _processor(loaded, cameras, frame_offsets_us, most_tiles)
@@ -80,7 +95,7 @@ class LocalModel:
             self._briefing = ""
         else:
             self.chat = Chat(loaded.tokenizer, shown)
-        self._generator = Generator(loaded.model, self.chat.end_id, self.chat.pad_id)
+        self._generator: AnyGenerator = generator or Generator(loaded.model, self.chat.end_id, self.chat.pad_id)
         self._texts: dict[tuple[int, ...], str] = {}
 
     @property

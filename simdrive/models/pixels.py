@@ -22,29 +22,44 @@ class Pictures:
     grid: torch.Tensor | None = None  # [pictures, 3] patches in time, rows and columns (Qwen2.5-VL)
 
 
+def strips_of(tile_px: int, height: int, width: int) -> int:
+    """Return how many strips of a frame lie one above the other in a tile: 1, or more where a frame is lower than a tile.
+
+    A wide picture that is folded into one square tile is seen as a whole by a tower that works tile by tile.
+
+    Raises:
+        ParameterError: if a frame does not divide into tiles.
+    """
+    strips = max(tile_px // height, 1)
+    if (height * strips) % tile_px or width % (strips * tile_px):
+        raise ParameterError(
+            f"frames of {width} x {height} pixels do not divide into tiles of {tile_px}; choose camera sizes that do"
+        )
+    return strips
+
+
 def tile_count(shape: VlmShape, cameras: int, height: int, width: int) -> int:
     """Return how many tiles a request becomes.
 
     Raises:
         ParameterError: if a frame does not divide into tiles.
     """
-    if height % shape.tile_px or width % shape.tile_px:
-        raise ParameterError(
-            f"frames of {width} x {height} pixels do not divide into tiles of {shape.tile_px}; choose camera sizes that do"
-        )
-    return cameras * (height // shape.tile_px) * (width // shape.tile_px)
+    strips_of(shape.tile_px, height, width)
+    return cameras * height * width // shape.tile_px**2
 
 
 def cut_tiles(frames: Bytes, tile_px: int) -> Bytes:
     """Return tiles ``[N, tiles, time * 3, tile, tile]`` of frames ``[N, camera, time, H, W, 3]``.
 
     Tiles run along a row, row after row, camera after camera; the pictures of one camera lie on the channel axis, the
-    newest first.
+    newest first. Frames lower than a tile are folded: their left strip lies above the ones to its right.
     """
     n, cameras, times, height, width, _ = frames.shape
-    rows, columns = height // tile_px, width // tile_px
-    cut = frames.reshape(n, cameras, times, rows, tile_px, columns, tile_px, 3)
-    cut = cut.transpose(0, 1, 3, 5, 2, 7, 4, 6)  # n, camera, row, column, time, colour, y, x
+    strips = strips_of(tile_px, height, width)
+    rows, columns = max(height // tile_px, 1), width // tile_px // strips
+    part = tile_px // strips  # height of a strip
+    cut = frames.reshape(n, cameras, times, rows, part, columns, strips, tile_px, 3)
+    cut = cut.transpose(0, 1, 3, 5, 2, 8, 6, 4, 7)  # n, camera, row, column, time, colour, strip, y, x
     return np.ascontiguousarray(cut).reshape(n, cameras * rows * columns, times * 3, tile_px, tile_px)
 
 

@@ -10,7 +10,16 @@ import numpy as np
 import torch
 
 from simdrive.errors import ParameterError
-from simdrive.models.pixels import DEVIATION, MEAN, Pictures, cut_patches, cut_tiles, normalised, tile_count
+from simdrive.models.pixels import (
+    DEVIATION,
+    MEAN,
+    Pictures,
+    cut_patches,
+    cut_tiles,
+    normalised,
+    strips_of,
+    tile_count,
+)
 from simdrive.models.shape import VlmShape
 from simdrive.types import Bytes, CameraSpec, Float, Wants
 
@@ -98,9 +107,10 @@ class Processor:
         rows, columns = camera.height // step, camera.width // step
         if self.family != "internvl":
             return values.reshape(len(values), -1, rows, columns)
-        side = self.tile_px // step
-        cut = values.reshape(len(values), -1, rows // side, columns // side, side, side)
-        return np.ascontiguousarray(cut.transpose(0, 1, 2, 4, 3, 5)).reshape(len(values), -1, rows, columns)
+        side, strips = self.tile_px // step, strips_of(self.tile_px, camera.height, camera.width)
+        low = side // strips  # rows of tokens of a strip
+        cut = values.reshape(len(values), -1, rows // low, columns // side // strips, strips, low, side)
+        return np.ascontiguousarray(cut.transpose(0, 1, 2, 5, 3, 4, 6)).reshape(len(values), -1, rows, columns)
 
     def to_config(self) -> dict[str, Any]:
         """Return the content of ``preprocessor_config.json``."""

@@ -12,9 +12,9 @@ from simdrive.errors import ParameterError
 class VlmShape:
     """What a family member is made of; widths in values, image sizes in pixels.
 
-    A frame is cut into square tiles, each tile into patches, and ``merge`` x ``merge`` patches become one token of the
-    language model. ``frames`` pictures of the same camera are stacked on the channel axis, so that a patch can see
-    motion.
+    A frame is cut into square tiles, or folded into one where it is wide and low; each tile is cut into patches, and
+    ``merge`` x ``merge`` patches become one token of the language model. ``frames`` pictures of the same camera are
+    stacked on the channel axis, so that a patch can see motion.
     """
 
     family: Literal["internvl", "qwen2_5_vl"] = "internvl"
@@ -27,9 +27,9 @@ class VlmShape:
     vision_layers: int = 4
     vision_heads: int = 4
     vision_ffn: int = 384
-    tile_px: int = 64
+    tile_px: int = 128
     patch_px: int = 16
-    merge: int = 4
+    merge: int = 2
     frames: int = 2
     positions: int = 1024
 

@@ -91,6 +91,26 @@ def tapped(
         model.set_attn_implementation(before)
 
 
+@contextmanager
+def hidden_states(model: PreTrainedModel, layers: Iterable[int]) -> Iterator[dict[int, torch.Tensor]]:
+    """Collect what language layers give out, ``[N, S, width]`` by number, of each forward pass."""
+    kept: dict[int, torch.Tensor] = {}
+    blocks = model.model.language_model.layers
+
+    def keeper(layer: int) -> Any:
+        def keep(module: Any, given: Any, found: Any) -> None:
+            kept[layer] = found if isinstance(found, torch.Tensor) else found[0]
+
+        return keep
+
+    hooks = [blocks[layer].register_forward_hook(keeper(layer)) for layer in layers]
+    try:
+        yield kept
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 @torch.inference_mode()
 def answer_attention(
     model: PreTrainedModel,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simdrive.errors import ParameterError
+from simdrive.eval.corruptions import corruption_of
 from simdrive.eval.files import write_text
 from simdrive.eval.store import RunStore
 from simdrive.report.hud import Caption, outcome
@@ -43,8 +44,10 @@ def record_clips(store: RunStore, choice: str, fps: float = 20.0) -> list[Path]:
         log, entry = store.load_log(key), store.plan[store.plan["key"] == key].iloc[0]
         path = folder / f"{key}.mp4"
         if not path.is_file():
-            caption = Caption(str(entry["agent"]), str(entry["latency"]))
-            record_episode(log, build_case(log.case), path, caption=caption, fps=fps)
+            shown = str(entry["corruption"])
+            caption = Caption(str(entry["agent"]), ", ".join(filter(None, [str(entry["latency"]), shown])))
+            damage = corruption_of(store.config, shown)
+            record_episode(log, build_case(log.case), path, caption=caption, fps=fps, corruption=damage)
         videos.append(path)
         lines.append((key, outcome(log)))
     write_text(folder / INDEX, _index(store.episodes(), lines))

@@ -32,6 +32,8 @@ def _change(value: Interval, rate: bool) -> str:
         return NONE
     scale, form = (100.0, "+.1f") if rate else (1.0, "+.3f")
     low, high = scale * value.low, scale * value.high
+    if math.isnan(low):
+        return f"{scale * value.estimate:{form}} ({value.reason})"
     return f"{scale * value.estimate:{form}} [{low:{form}}, {high:{form}}]"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.eval.compare import refused
 from simdrive.eval.differences import Difference, paired_difference
 from simdrive.eval.gate import Gate, Rule
 from simdrive.eval.sides import finished
@@ -130,9 +131,12 @@ def _results(rule: Rule, groups: Sequence[Judged], gate: Gate) -> list[tuple[boo
         base = each.base if each.base is not None and rule.relative else frame
         change = paired_difference(base, frame, rule.column, is_rate=rule.is_rate, confidence=gate.confidence)
         value = change.change if rule.relative else change.candidate
+        label, refusal = f"{each.group.agent} ({each.group.setting})", refused(change, value, gate)
+        if refusal:
+            found.append((None, f"{rule.text} cannot be judged for {label}: {refusal}"))
+            continue
         bad = rule.fires(value, gate.decide)
         state = "cannot be judged" if bad is None else "fired" if bad else "held"
-        label = f"{each.group.agent} ({each.group.setting})"
         found.append(
             (bad, f"{rule.text} {state} for {label}: {value.estimate:.4f} [{value.low:.4f}, {value.high:.4f}]")
         )

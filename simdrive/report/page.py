@@ -7,6 +7,7 @@ template; the page's content policy forbids any script but its own, and any requ
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import math
@@ -22,11 +23,13 @@ from markupsafe import Markup
 
 import simdrive
 from simdrive.errors import ParameterError
+from simdrive.eval.anytime import anytime
 from simdrive.eval.differences import paired_difference
 from simdrive.eval.files import write_text
 from simdrive.eval.gate import Gate
-from simdrive.eval.stats import wilson
-from simdrive.eval.summary import RATES, counted
+from simdrive.eval.stats import Interval, wilson
+from simdrive.eval.stopping import StopRule
+from simdrive.eval.summary import RATES, IntervalOf, counted
 from simdrive.eval.verdict import Verdict
 from simdrive.report.evidence import Evidence, Group, gather, groups_of, series_of
 from simdrive.report.gallery import Card, cards
@@ -97,6 +100,7 @@ def write_report(paths: Sequence[Path], out: Path, options: PageOptions | None =
 def render(evidence: Evidence, groups: Sequence[Judged], verdict: Verdict, options: PageOptions, folder: Path) -> str:
     """Return the page as text; ``folder`` is where it will lie, for links to clips that are not embedded."""
     script = _part("page.js")
+    interval_of = _interval_of(evidence)
     page = {
         "verdict": verdict,
         "version": simdrive.__version__,
@@ -107,7 +111,8 @@ def render(evidence: Evidence, groups: Sequence[Judged], verdict: Verdict, optio
         "agents": _legend(groups),
         "settings": list(dict.fromkeys((each.group.setting_index, each.group.setting, each.group.full) for each in groups)),
         "charts": _charts(evidence, groups),
-        "groups": [_row(each) for each in groups],
+        "intervals": "Wilson 95 %" if interval_of is wilson else "anytime-valid (a rule ended a run)",
+        "groups": [_row(each, interval_of) for each in groups],
         "baseline": options.baseline or f"the first row ({groups[0].base_name})",
         "scenarios": _heat(evidence, groups),
         "cards": _cards(evidence, groups, options, folder),
@@ -124,6 +129,12 @@ def render(evidence: Evidence, groups: Sequence[Judged], verdict: Verdict, optio
     }  # fmt: skip
     loader = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return loader.from_string(_part("page.html")).render(page)
+
+
+def _interval_of(evidence: Evidence) -> IntervalOf:
+    """Return the interval of rates: Wilson's, or one that allows for the looks of a rule that ended a run."""
+    rules = [rule for facts in evidence.runs if (rule := StopRule.of(facts.store.config)) is not None]
+    return functools.partial(anytime, confidence=max(rule.confidence for rule in rules)) if rules else wilson
 
 
 def _part(name: str) -> str:
@@ -145,7 +156,11 @@ def _legend(groups: Sequence[Judged]) -> list[dict[str, Any]]:
 
 def _charts(evidence: Evidence, groups: Sequence[Judged]) -> list[dict[str, Any]]:
     there = [name for name in RATES if name in evidence.episodes.columns]
-    return [{"name": name, "svg": curve([_mark(each.group, name) for each in groups], TITLES[name])} for name in there]
+    interval_of = _interval_of(evidence)
+    return [
+        {"name": name, "svg": curve([_mark(each.group, name, interval_of) for each in groups], TITLES[name])}
+        for name in there
+    ]
 
 
 def _rate(episodes: pd.DataFrame, metric: str) -> tuple[int, int]:
@@ -155,9 +170,9 @@ def _rate(episodes: pd.DataFrame, metric: str) -> tuple[int, int]:
     return int((values > 0.0).sum()), len(values)
 
 
-def _mark(group: Group, metric: str) -> Mark:
+def _mark(group: Group, metric: str, interval_of: IntervalOf) -> Mark:
     count, total = _rate(group.episodes, metric)
-    interval = wilson(count, total)
+    interval = interval_of(count, total)
     p50, p95 = group.quantile_ms(0.5), group.quantile_ms(0.95)
     note = f"{group.agent}, {group.setting}: {count}/{total}, median {_text(p50, 0)} ms, p95 {_text(p95, 0)} ms"
     return Mark(p50, p95, interval.estimate, interval.low, interval.high, group.agent_index, group.setting_index,
@@ -168,27 +183,28 @@ def _text(value: float, decimals: int) -> str:
     return NONE if not math.isfinite(value) else f"{value:.{decimals}f}"
 
 
-def _rate_text(episodes: pd.DataFrame, metric: str) -> str:
+def _rate_text(episodes: pd.DataFrame, metric: str, interval_of: IntervalOf) -> str:
     count, total = _rate(episodes, metric)
     if not total:
         return NONE
-    each = wilson(count, total)
+    each = interval_of(count, total)
     return f"{count}/{total} = {100 * each.estimate:.1f} % [{100 * each.low:.1f}, {100 * each.high:.1f}]"
 
 
-def _row(each: Judged) -> dict[str, Any]:
+def _row(each: Judged, interval_of: IntervalOf) -> dict[str, Any]:
     group, found = each.group, each.failure
     quantiles = [group.quantile_ms(share) for share in (0.05, 0.25, 0.5, 0.75, 0.95)]
     highest = float(group.latency_ms[-1]) if len(group.latency_ms) else 0.0
     return {
         "group": group,
-        "failure": _rate_text(group.episodes, "failure"),
+        "failure": _rate_text(group.episodes, "failure", interval_of),
         "counts": [_rate(group.episodes, name) for name in RATES[1:]],
         "change": NONE if found is None or not found.pairs else _points(found.change),
         "pairs": 0 if found is None else found.pairs,
         "only_base": 0 if found is None else found.only_base,
         "only_here": 0 if found is None else found.only_candidate,
-        "p": NONE if found is None else p_text(each.p_holm),
+        "p": NONE if found is None else p_text(found.p_value),
+        "p_holm": NONE if found is None else p_text(each.p_holm),
         "reference": each.base is None,
         "means": [_mean(each, name) for name in MEANS],
         "span": span(quantiles, highest, group.agent_index),
@@ -212,9 +228,15 @@ def _mean(each: Judged, metric: str) -> dict[str, str]:
     if not found.pairs:
         return {"mean": NONE, "change": NONE}
     return {
-        "mean": f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]",
-        "change": NONE if each.base is None else f"{change.estimate:+.3f} [{change.low:+.3f}, {change.high:+.3f}]",
+        "mean": _with_limits(value, ".3f"),
+        "change": NONE if each.base is None else _with_limits(change, "+.3f"),
     }
+
+
+def _with_limits(value: Interval, form: str) -> str:
+    if math.isnan(value.low):
+        return f"{value.estimate:{form}} ({value.reason})"
+    return f"{value.estimate:{form}} [{value.low:{form}}, {value.high:{form}}]"
 
 
 def _heat(evidence: Evidence, groups: Sequence[Judged]) -> list[dict[str, Any]]:

@@ -15,8 +15,10 @@ from simdrive.eval.studies.family import PricedVariant
 from simdrive.eval.studies.margin import ScenarioMargin
 from simdrive.eval.studies.paired import Criterion, Decision
 from simdrive.report.aligned import aligned
+from simdrive.report.table import p_text
 
 NONE = "-"
+P_HEADINGS = ("p", "p Holm")
 _MANY = 100_000
 STAND_IN = (
     "The agent stands for the charged models: it drives with its own skill at their speed. The verdict is about speed,\n"
@@ -46,7 +48,8 @@ def criterion_text(criterion: Criterion) -> str:
     return (
         f"safe: the failure rate on the same cases is not worse than at zero latency by more than "
         f"{100.0 * criterion.margin:g} points\n(upper limit of Tango's paired {100.0 * criterion.confidence:g} % "
-        f"interval below the margin; unsafe: lower limit above; else undecided)."
+        f"interval below the margin; unsafe: lower limit above; else undecided). p: exact McNemar against zero\nlatency; "
+        f"p Holm: adjusted over all rows that are judged together."
     )
 
 
@@ -57,6 +60,10 @@ def needed_text(decision: Decision) -> str:
     if decision.cases_needed is None or decision.cases_needed > _MANY:
         return f">{_MANY}"
     return str(decision.cases_needed)
+
+
+def _p_texts(decision: Decision) -> list[str]:
+    return [p_text(decision.p_value), p_text(decision.p_holm)]
 
 
 def budget_line(agent: str, found: Budget, longest_ms: float) -> str:
@@ -77,6 +84,7 @@ def _curve_rows(result: AgentBudget) -> Iterator[list[str]]:
         yield [
             result.agent, f"{point.delay_ms:g}", f"{point.failures}/{point.total}", interval_text(point.rate),
             interval_text(point.decision.difference, "+"), point.decision.verdict, needed_text(point.decision),
+            *_p_texts(point.decision),
         ]  # fmt: skip
 
 
@@ -107,7 +115,7 @@ def budget_text(study: BudgetStudy) -> str:
     """Return a budget study as plain text."""
     parts = [f"{study.suite}, {study.cases} cases, constant delay, {study.setting}"]
     rows = [row for result in study.agents for row in _curve_rows(result)]
-    headings = ("agent", "delay ms", "failures", "%", "points against zero", "verdict", "cases needed")
+    headings = ("agent", "delay ms", "failures", "%", "points against zero", "verdict", "cases needed", *P_HEADINGS)
     parts.append(aligned(headings, rows, left=("agent", "verdict")))
     parts.append(criterion_text(study.criterion))
     parts += [budget_line(r.agent, r.budget, r.points[-1].delay_ms) for r in study.agents]
@@ -165,9 +173,9 @@ def deploy_text(study: DeployStudy) -> str:
     mode = f", power mode {study.power_mode}" if study.power_mode else ""
     parts = [f"{study.suite}, {study.cases} cases; {study.chip} under {study.runtime}{mode}"]
     headings = ("driven by", "charged as", "text", "image", "output tokens", "request ms", "failures", "%",
-                "points against zero", "verdict", "cases needed")  # fmt: skip
+                "points against zero", "verdict", "cases needed", *P_HEADINGS)  # fmt: skip
     rows = [
-        [b.agent, "zero latency", "", "", "", "0", f"{b.failures}/{b.total}", interval_text(b.rate), "", "", ""]
+        [b.agent, "zero latency", "", "", "", "0", f"{b.failures}/{b.total}", interval_text(b.rate), *[""] * 5]
         for b in study.baselines
     ]
     rows += [_deploy_row(row) for row in study.rows]
@@ -192,11 +200,11 @@ def _deploy_row(row: DeployRow) -> list[str]:
         measured = row.measured
         tokens = [f"{value:g}" for value in (measured.prompt_tokens, measured.image_tokens, measured.output_tokens)]
     if row.decision is None or row.measured is None:
-        return [row.agent, row.charged, *tokens, NONE, NONE, NONE, NONE, "refused", NONE]
+        return [row.agent, row.charged, *tokens, NONE, NONE, NONE, NONE, "refused", NONE, NONE, NONE]
     return [
         row.agent, row.charged, *tokens, f"{row.measured.median_ms:.0f}", f"{row.failures}/{row.total}",
         interval_text(row.rate), interval_text(row.decision.difference, "+"), row.decision.verdict,
-        needed_text(row.decision),
+        needed_text(row.decision), *_p_texts(row.decision),
     ]  # fmt: skip
 
 
@@ -214,6 +222,7 @@ def _judged(decision: Decision | None) -> dict[str, Any]:
     return {
         "pairs": pairs.total, "only_zero_fails": pairs.only_first, "only_delayed_fails": pairs.only_second,
         **_limits("difference", decision.difference), "verdict": decision.verdict, "cases_needed": decision.cases_needed,
+        "p_value": decision.p_value, "p_holm": decision.p_holm,
     }  # fmt: skip
 
 

@@ -32,8 +32,9 @@ LEGEND = (
     "failures: of avoidable cases, % with Wilson 95 % interval. n: valid, unblocked episodes; counts and\n"
     "means are over these. slow: progress below 0.8 of the expert's. TTC: mean of the smallest time to\n"
     "collision. jerk: RMS along, m/s3. age: p95 at actuation. points: failure rate minus the reference's\n"
-    "(first row) on the same cases, paired 95 % interval. p: exact McNemar, Holm-adjusted."
+    "(first row) on the same cases, paired 95 % interval. p: exact McNemar; p Holm: over all rows."
 )
+ANYTIME_LABEL = "anytime-valid ({0.confidence:g})"
 NONE = "-"
 
 
@@ -78,8 +79,8 @@ def _difference_text(difference: Interval) -> str:
 def _comparison_cells(group: GroupSummary) -> list[str]:
     against = group.against_reference
     if against is None:
-        return ["reference", ""]
-    return [_difference_text(against.paired.difference), p_text(against.p_holm)]
+        return ["reference", "", ""]
+    return [_difference_text(against.paired.difference), p_text(against.paired.p_value), p_text(against.p_holm)]
 
 
 def _cells(groups: tuple[GroupSummary, ...]) -> tuple[list[str], list[list[str]]]:
@@ -90,10 +91,11 @@ def _cells(groups: tuple[GroupSummary, ...]) -> tuple[list[str], list[list[str]]
     means = [entry for entry in MEANS if any(entry[0] in group.scores for group in groups)]
     headings = [*first, "n", "failures %"]
     headings += [heading for _, heading in COUNTS] + [heading for _, heading, _ in means]
-    headings += [] if split else ["points", "p"]
+    headings += [] if split else ["points", "p", "p Holm"]
     cells = []
     for group in groups:
-        row = [str(getattr(group, name)) or NONE for name in first] + [str(group.counted)]
+        row = [str(getattr(group, name)) or ("none" if name == "corruption" else NONE) for name in first]
+        row += [str(group.counted)]
         row += [rate_text(group.rates.get("failure"))]
         row += [_count_text(group.rates.get(metric)) for metric, _ in COUNTS]
         row += [_mean_text(group, metric, decimals) for metric, _, decimals in means]
@@ -101,8 +103,19 @@ def _cells(groups: tuple[GroupSummary, ...]) -> tuple[list[str], list[list[str]]
     return headings, cells
 
 
+def _sightless(summary: RunSummary) -> list[str]:
+    """Say which agents no corruption can touch: a grid drives these once, without any."""
+    corrupted = {group.agent for group in summary.groups if group.corruption}
+    others = dict.fromkeys(group.agent for group in summary.groups if group.agent not in corrupted)
+    if not corrupted or not others:
+        return []
+    return [f"shown no pictures, so not affected by corruption and driven once: {', '.join(others)}"]
+
+
 def _notes(summary: RunSummary) -> str:
-    lines = [LEGEND]
+    lines = [LEGEND if summary.stop is None else LEGEND.replace("Wilson 95 %", ANYTIME_LABEL.format(summary.stop.rule))]
+    lines += [] if summary.stop is None else [summary.stop.text]
+    lines += _sightless(summary)
     failed = sum(group.metric_errors for group in summary.groups)
     if failed:
         lines.append(f"METRIC ERRORS in {failed} episodes: see the column metric_errors")

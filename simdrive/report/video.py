@@ -14,6 +14,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw
 
+from simdrive.corrupt.corruption import Corruption
 from simdrive.errors import ParameterError
 from simdrive.eval.files import write_atomically
 from simdrive.report.hud import (
@@ -38,7 +39,7 @@ from simdrive.sim.lighting import TUNNEL_END, TUNNEL_START, WALL_LEFT, WALL_RIGH
 from simdrive.sim.scene_cache import scene_of
 from simdrive.sim.spec import WorldSpec
 from simdrive.sim.state import VULNERABLE
-from simdrive.types import Bytes, CameraSpec, EndReason, EpisodeLog
+from simdrive.types import Bytes, CameraSpec, EndReason, EpisodeLog, Long
 
 CARD_S = 1.5  # how long the outcome stays
 _CHUNK = 8  # frames rendered together
@@ -180,6 +181,7 @@ def episode_frames(
     fps: float = 20.0,
     layout: Layout = FULL,
     window_us: tuple[int, int] | None = None,
+    corruption: Corruption | None = None,
 ) -> Iterator[Bytes]:
     """Yield the frames ``[H, W, 3]`` of an episode, the outcome at the end if the episode's end is shown.
 
@@ -190,17 +192,19 @@ def episode_frames(
         fps: frames per second; rows in between are interpolated.
         layout: sizes.
         window_us: from and to when; None = the whole episode.
+        corruption: on the front camera; steps are those of the agent's frames.
 
     Raises:
         ParameterError: if ``fps`` or the window is out of range, or the log holds no row.
     """
     times = frame_times(log, fps, *(window_us or (None, None)))
     fine = resample(log, times)
-    ttc = ttc_rows(log)[rows_before(log, times)]
+    steps = rows_before(log, times)
+    ttc = ttc_rows(log)[steps]
     frame = np.zeros((0, 0, 3), np.uint8)
     for begin in range(0, len(times), _CHUNK):
         rows = list(range(begin, min(begin + _CHUNK, len(times))))
-        for row, pictures in zip(rows, _pictures(fine, spec, rows, layout), strict=True):
+        for row, pictures in zip(rows, _pictures(fine, spec, rows, layout, corruption, steps), strict=True):
             frame = _composed(pictures, fine, row, float(ttc[row]), caption, layout)
             yield frame
     if int(times[-1]) == int(log.t_us[-1]):
@@ -209,18 +213,31 @@ def episode_frames(
             yield card
 
 
-def _pictures(log: EpisodeLog, spec: WorldSpec, rows: list[int], layout: Layout) -> Iterator[tuple[Bytes, Bytes]]:
+def _pictures(
+    log: EpisodeLog, spec: WorldSpec, rows: list[int], layout: Layout, corruption: Corruption | None, steps: Long
+) -> Iterator[tuple[Bytes, Bytes]]:
     """Yield camera and bird's-eye picture of some rows, overlays included."""
     scene = scene_of(spec)
     camera, view = layout.camera_spec(), layout.view(log.cruise_speed_mps)
     state = state_from_log(log, scene, rows)
     frames = render([scene], state, [camera])
+    rgb = _seen(frames.rgb, log, rows, camera, corruption, steps)
     above, walls = _for_review(state, log, rows), _tunnel(state)
     route = route_points(spec)
     for place, row in enumerate(rows):
-        front = draw_on_camera(frames.rgb[place, 0], frames.instance[place, 0], camera, log, row)
+        front = draw_on_camera(rgb[place, 0], frames.instance[place, 0], camera, log, row)
         bird = render_birdseye(scene, above, place, view, walls)
         yield front, draw_on_birdseye(bird, view, route, log, row)
+
+
+def _seen(
+    rgb: Bytes, log: EpisodeLog, rows: list[int], camera: CameraSpec, corruption: Corruption | None, steps: Long
+) -> Bytes:
+    """Return the camera's pictures as a corruption of this camera leaves them."""
+    if corruption is None or (corruption.cameras is not None and camera.name not in corruption.cameras):
+        return rgb
+    here = replace(corruption, cameras=(camera.name,))
+    return here.applied(rgb, [log.case.key] * len(rows), steps[rows], log.t_us[rows], [camera])
 
 
 def _for_review(state: SceneState, log: EpisodeLog, rows: list[int]) -> SceneState:
@@ -282,6 +299,7 @@ def record_episode(
     caption: Caption,
     fps: float = 20.0,
     window_us: tuple[int, int] | None = None,
+    corruption: Corruption | None = None,
 ) -> int:
     """Write the video of an episode, ``.mp4`` or small ``.gif`` by the file's name; return how many frames it has.
 
@@ -291,7 +309,10 @@ def record_episode(
     out = Path(out)
     check_name(out)
     gif = out.suffix == ".gif"
-    frames = episode_frames(log, spec, caption=caption, fps=fps, layout=SMALL if gif else FULL, window_us=window_us)
+    layout = SMALL if gif else FULL
+    frames = episode_frames(
+        log, spec, caption=caption, fps=fps, layout=layout, window_us=window_us, corruption=corruption
+    )
     return (write_gif if gif else write_video)(out, frames, fps)
 
 

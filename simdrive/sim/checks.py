@@ -16,6 +16,7 @@ from simdrive.sim.lanes import table_position
 from simdrive.sim.roads import RoadMap
 from simdrive.sim.spec import CHANNEL_OF, Action, ActorSpec, Event, Trigger, WorldSpec
 from simdrive.sim.state import Actors, Behaviour, Shape, Traits
+from simdrive.sim.tracks import check_tracks, unhurt
 
 ROW = TypeVar("ROW", bound=IntEnum)
 _EGO_TRIGGERS = (Trigger.EGO_DISTANCE, Trigger.EGO_TTC, Trigger.EGO_TTA, Trigger.EGO_LEAD)
@@ -51,6 +52,7 @@ def check_spec(spec: WorldSpec) -> None:
     if not -1 <= spec.hazard_row < len(spec.events):
         raise ParameterError(f"hazard_row: {spec.hazard_row} is out of range; allowed -1 to {len(spec.events) - 1}")
     check_events(spec.events, (spec.ego, *spec.actors))
+    check_tracks(spec)
 
 
 def _check_number(what: str, value: float, low: float = -math.inf, *, open_low: bool = False) -> None:
@@ -201,14 +203,14 @@ def check_layout(spec: WorldSpec, actors: Actors, traits: Traits, w: int, route_
             f"ego_route: the ego starts {route_r:.1f} m beside its route and turned by "
             f"{math.degrees(route_angle):.0f} degrees; allowed are 2 m and 30 degrees"
         )
-    specs = (spec.ego, *spec.actors)
+    specs, recorded = (spec.ego, *spec.actors), unhurt(spec)
     boxes = np.stack([actors.x[w], actors.y[w], actors.heading[w], traits.length[w], traits.width[w]], axis=1)
     boxes[:, 3:] -= _OVERLAP_SLACK_M
     for a, first in enumerate(specs):
         for b in range(a + 1, len(specs)):
             second = specs[b]
-            props = first.shape in _PROPS and second.shape in _PROPS
-            if first.present and second.present and not props and boxes_overlap(*boxes[a], *boxes[b]):
+            apart = (first.shape in _PROPS and second.shape in _PROPS) or (a in recorded and b in recorded)
+            if first.present and second.present and not apart and boxes_overlap(*boxes[a], *boxes[b]):
                 raise ParameterError(
                     f"actors {a} ({first.name!r}) and {b} ({second.name!r}) overlap at the start; move one of them"
                 )

@@ -29,6 +29,7 @@ from simdrive.sim.play import (
 from simdrive.sim.spec import WorldSpec
 from simdrive.sim.state import Actors, Bool, Float, Int, RoadTables, Traits
 from simdrive.sim.tick import look_up_lanes, step_worlds
+from simdrive.sim.tracks import spare_recorded, track_player
 from simdrive.sim.views import world_view
 from simdrive.types import Long, WorldView
 
@@ -61,12 +62,15 @@ class Worlds:
         """
         if not 1 <= frequency_hz <= 1000:
             raise ParameterError(f"frequency_hz is {frequency_hz}; allowed are 1 to 1000")
-        self._set(assemble(tuple(specs)), specs, frequency_hz)
+        batch = assemble(tuple(specs))
+        spare_recorded(batch, specs)
+        self._set(batch, specs, frequency_hz)
 
     def _set(self, batch: Batch, specs: Sequence[WorldSpec], frequency_hz: int) -> None:
         self.specs: tuple[WorldSpec, ...] = tuple(specs)
         self.frequency_hz = int(frequency_hz)
         self._batch = batch
+        self._tracks = track_player(specs, int(frequency_hz))
         self._hazard_row = np.array([spec.hazard_row for spec in specs], np.int64)
         self._lead_in_s = np.array([spec.lead_in_s for spec in specs])
         self._has_hazard = np.array([bool(spec.hazard_actors) for spec in specs])
@@ -272,9 +276,18 @@ class Worlds:
             world, column = (int(index) for index in np.argwhere(bad)[0])
             name = ("acceleration", "steering")[column]
             raise ControlError(f"world {world}: control {column} ({name}) is {values[world, column]}; must be finite")
+        if self._tracks is None:
+            self._advance(values, going, ticks, look_up_lanes)
+            return
+        for tick in range(ticks):
+            self._tracks.before(self._batch, going)
+            self._advance(values, going, 1, look_up_lanes and tick == ticks - 1)
+            self._tracks.after(self._batch, going)
+
+    def _advance(self, values: Float, going: Bool, ticks: int, look: bool) -> None:
         batch = self._batch
         step_worlds(
-            self.frequency_hz, ticks, look_up_lanes, values, going, batch.roads, batch.shared, batch.setting, batch.script,
+            self.frequency_hz, ticks, look, values, going, batch.roads, batch.shared, batch.setting, batch.script,
             batch.ways, batch.actors, batch.frame, batch.play, batch.record,
         )  # fmt: skip
 

@@ -83,7 +83,7 @@ class Fake:
             daemon_threads = True
 
             def handle_error(self, *_: Any) -> None:
-                pass  # clients hang up in the middle here
+                """Clients hang up in the middle here: no traceback on the terminal."""
 
         self.http = Quiet(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()

@@ -1,8 +1,10 @@
 """The command line: what it composes, what it says when something is wrong, and its exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,23 @@ def test_import_pulls_in_no_heavy_library() -> None:
     code = "import sys, simdrive; print([name for name in ('torch', 'pygame', 'numba') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_doctor_names_what_is_missing_and_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from simdrive.cli import doctor
+
+    def version(name: str) -> str:
+        if name == "numpy":
+            raise PackageNotFoundError
+        return "0.0.1" if name == "scipy" else "999"
+
+    monkeypatch.setattr(doctor, "version", version)
+    found = {finding.name: finding for finding in doctor._packages()}
+    assert (found["numpy"].state, found["numpy"].detail) == ("broken", "not installed")
+    assert found["numpy"].remedy.startswith("pip install 'numpy")
+    assert found["scipy"].state == "broken"
+    assert "needed: >=1.15" in found["scipy"].detail
+    assert found["rich"].state == "ok"
+    assert "torch" not in found  # simdrive works without it
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert doctor._browser().remedy == "apt-get install chromium"

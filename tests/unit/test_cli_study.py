@@ -64,6 +64,28 @@ def test_budget_drives_once_and_deploy_reuses_it(out: Path) -> None:
     assert "cases.hash" in refused.output
 
 
+def test_decompose_adds_up_and_labels_every_failure(out: Path) -> None:
+    words = (
+        *TINY,
+        "student=idm",
+        "teacher=expert",
+        "teacher_ms=400",
+        "student_ms=0",
+        "resolution_ms=400",
+        f"out={out}",
+    )
+    found = last_json("decompose", *words)
+    for part in found["splits"]:
+        terms = sum(part[name]["failures"] for name in ("capability", "relief", "interaction"))
+        assert terms == part["deployed"]["failures"]
+        assert "needs 10" in part["deployed"]["share"]["reason"]  # two cases carry no limits
+    rates = {(arm["role"], arm["whose"]): arm["failures"] for arm in found["arms"]}
+    deployed = [each for each in found["failures"] if each["avoidable"]]
+    assert len(deployed) == rates["student", "student"] + rates["teacher", "teacher"]
+    assert (out / "decompose.png").read_bytes().startswith(b"\x89PNG")
+    assert "deployed = capability" in (out / "decompose.txt").read_text(encoding="utf-8")
+
+
 def test_an_agent_without_a_charge_cannot_be_priced_by_its_own(out: Path) -> None:
     result = invoke("deploy", *TINY, "chip=agx_orin_64gb", "agents=[expert]", f"out={out}")
     assert result.exit_code == 2
@@ -82,6 +104,14 @@ def test_an_agent_without_a_charge_cannot_be_priced_by_its_own(out: Path) -> Non
         (("budget", "agents=[nobody]"), "unknown agent"),
         (("budget", "workers=0"), "workers"),
         (("budget", "mode=later"), "mode"),
+        (("decompose", "student=idm"), "teacher=... is needed"),
+        (("decompose", "student=idm", "teacher=expert", "student_ms=100"), "the teacher needs a latency"),
+        (("decompose", "student=idm", "teacher=expert", "student_ms=-1", "teacher_ms=0"), "at least 0 ms"),
+        (
+            ("decompose", "student=idm", "teacher=idm", "chip=agx_orin_64gb", "student_charge=x"),
+            "architecture/precision",
+        ),
+        (("decompose", "student=idm", "teacher=idm", "student_ms=1", "student_charge=a/b"), "not both"),
         (("deploy", "agents=[expert]"), "chip=... is needed"),
         (("deploy", "chip=agx_orin_64gb", "charges=[internvl3_8b]"), "architecture/precision"),
         (("deploy", "chip=agx_orin_64gb", "charges=[a/b]", "precisions=[c]"), "not both"),

@@ -12,17 +12,19 @@ from simdrive.cli.compress import parsed
 from simdrive.compress.recipe import Stage, load_recipe, run_recipe
 from simdrive.compress.requests import settings_of
 from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
-from simdrive.models.folder import read_card
+from simdrive.models.folder import load_model, read_card
 
 TINY = {"text_width": 32, "text_layers": 1, "text_heads": 2, "text_kv_heads": 1, "text_ffn": 48, "vision_width": 16,
         "vision_layers": 1, "vision_heads": 2, "vision_ffn": 24}  # fmt: skip
 RECIPE = """
 stages:
-  - {stage: data, name: expert, suite: SUITE, cases: 1, control: 0.0}
+  - {stage: data, name: expert, suite: SUITE, cases: 1, control: 0.0, OFFSETS}
   - {stage: train, name: first, data: [expert], train: {steps: 2, batch: 2}, shape: SHAPE, REST}
-  - {stage: data, name: own, suite: SUITE, cases: 1, control: 0.0, agent: first, model_share: 1.0, number: 1}
+  - {stage: data, name: own, suite: SUITE, cases: 1, control: 0.0, agent: first, model_share: 1.0,
+     number: 1, labels: first, OFFSETS}
   - {stage: train, name: second, data: [expert, own], init: first, deepen: 3, train: {steps: 1, batch: 2}, REST}
 """
+OFFSETS = "frame_offsets_us: [0, -200000, -500000]"  # three pictures: the model takes as many
 REST = "tensorboard: false, validate: {every: 0}"
 
 
@@ -30,7 +32,11 @@ def recipe(folder: Path) -> str:
     suite = folder / "short.yaml"
     suite.write_text("name: short\nversion: 1\nseed: 1\nentries: [{scenario: lead_braking, cases: 1}]\n")
     path = folder / "tiny.yaml"
-    path.write_text(RECIPE.replace("SUITE", str(suite)).replace("SHAPE", json.dumps(TINY)).replace("REST", REST))
+    words = {"SUITE": str(suite), "SHAPE": json.dumps(TINY), "REST": REST, "OFFSETS": OFFSETS}
+    text = RECIPE
+    for name, word in words.items():
+        text = text.replace(name, word)
+    path.write_text(text)
     return str(path)
 
 
@@ -43,7 +49,8 @@ def test_stages_hand_their_results_on_and_are_not_done_twice(tmp_path: Path) -> 
     assert card.parents == ("student",)
     assert card.data["folders"] == ["expert", "own"]
     assert card.data["steps"] == 1
-    assert len(list((tmp_path / "out" / "own").glob("model-*.parquet"))) == 1
+    assert load_model(done[-1].result).processor.frame_offsets_us == (0, -200_000, -500_000)
+    assert len(list((tmp_path / "out" / "own").glob("model-answered-*.parquet"))) == 1
     assert all(one.seconds > 0 and one.peak_bytes > 1e8 for one in done)
     again: list[str] = []
     assert run_recipe(stages, tmp_path / "out", again.append) == done
@@ -62,14 +69,13 @@ def test_changes_reach_their_stage(tmp_path: Path) -> None:
     settings = settings_of("train", {"train": {"lessons": {"plan": 1.0}}, "shape": {"text_layers": 2}})
     assert settings["train"]["lessons"] == {"plan": 1.0}
     assert settings["shape"]["text_layers"] == 2
-    assert settings["shape"]["merge"] == 4
+    assert settings["shape"]["merge"] == 2
 
 
 @pytest.mark.parametrize(
     ("words", "kind", "text"),
     [
         (["nonsense"], ParameterError, "not of the form"),
-        (["speed=3"], UnknownNameError, "STAGE.FIELD"),
         (["a.b=[1"], ParameterError, "cannot be read"),
     ],
 )
@@ -94,6 +100,27 @@ def test_wrong_recipes_are_refused(tmp_path: Path) -> None:
         Path(name).write_text(text.replace(*change))
         with pytest.raises(kind, match=said):
             load_recipe(name)
+
+
+def test_a_recipe_is_given_what_it_needs(tmp_path: Path) -> None:
+    name = recipe(tmp_path)
+    text = Path(name).read_text()
+    Path(name).write_text("inputs: {cases: how many}\n" + text.replace("stages:", "stages:", 1))
+    with pytest.raises(ParameterError, match=r"needs cases=... \(how many\)"):
+        load_recipe(name)
+    with pytest.raises(UnknownNameError, match="speed"):
+        load_recipe(name, None, {"cases": 3, "speed": 1})
+    Path(name).write_text(
+        "inputs: {teacher: a model}\n"
+        + text
+        + """
+  - {stage: train, name: third, data: [expert], teacher: {planning: $teacher, kl: $teacher}}
+"""
+    )
+    assert load_recipe(name, None, {"teacher": "runs/t"})[-1].settings["teacher"] == {
+        "planning": "runs/t",
+        "kl": "runs/t",
+    }
 
 
 def test_the_command_lists_what_it_would_do(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simdrive.compress.collect import Keeping, collect
+from simdrive.compress.collect import Keeping, collect, part_of
 from simdrive.compress.data import DataRequest, data_cases, make_data, splits
 from simdrive.compress.draws import Draws, augmented, sample_weights
 from simdrive.compress.drivers import FAULTS, fault_of
 from simdrive.compress.samples import Pictured, Samples, pack, read_samples, split_of, unpack, write_shard
 from simdrive.errors import ParameterError, SimdriveError
-from simdrive.types import CameraSpec, Case
+from simdrive.types import CameraSpec, Case, Wants
 
 PICTURED = Pictured((CameraSpec("front", 32, 16, 60.0),), (0, -300_000))
 
@@ -25,7 +25,7 @@ def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
             "t_us": 100_000 * k, "driver": "expert_none", "ego": [float(k)] * 7, "state": f"at {k} of 15 side 0m follow",
             "drive": "speed 0 0 0 side 0m 0m", "perception": "nothing", "reasoning": "nothing",
             "planning": "keep straight for nothing", "visible": "[]", "critical": k % 3 == 0,
-            "columns": np.array([[[1, 5.0 + k, -2, 0], [0, 0, 0, 0]]], np.float16).tobytes(),
+            "columns": np.array([[[1, 5.0 + k, -2, 0, 3, 8, 0.5], [0.0] * 7]], np.float16).tobytes(),
             "frames": pack(rng.integers(0, 255, PICTURED.shape, dtype=np.uint8)),
         }
         for k in range(count)
@@ -46,7 +46,10 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert found.frames([3, 1]).tobytes() == b"".join(
         unpack(made[k]["frames"], PICTURED.shape).tobytes() for k in (3, 1)
     )
-    assert found.columns([2, 0]).tolist() == [[[[1, 7, -2, 0], [0] * 4]], [[[1, 5, -2, 0], [0] * 4]]]
+    assert found.columns([2, 0]).tolist() == [
+        [[[1, 7, -2, 0, 3, 8, 0.5], [0] * 7]],
+        [[[1, 5, -2, 0, 3, 8, 0.5], [0] * 7]],
+    ]
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
@@ -141,3 +144,12 @@ def test_wrong_requests_say_what_is_wrong() -> None:
         DataRequest("smoke", 1, 1, PICTURED, model_share=2.0)
     with pytest.raises(ParameterError, match="keep_critical"):
         DataRequest("smoke", 1, 1, PICTURED, keeping=Keeping(0, 1))
+
+
+def test_a_model_is_shown_the_part_of_the_pictures_that_it_wants() -> None:
+    narrow, wide = CameraSpec("narrow", 256, 64, 50.0), CameraSpec("wide", 256, 64, 120.0)
+    shown = Pictured((narrow, wide), (0, -300_000, -900_000))
+    assert part_of(shown, Wants((wide,), (0, -900_000))) == ([1], [0, 2])
+    assert part_of(shown, Wants()) is None
+    with pytest.raises(ParameterError, match="name them in the data"):
+        part_of(shown, Wants((wide,), (0, -600_000)))

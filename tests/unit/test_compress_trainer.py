@@ -14,7 +14,7 @@ from simdrive.compress.lessons import lesson_named, turns_of
 from simdrive.compress.settings import TrainSettings
 from simdrive.compress.soft_labels import SoftLabels
 from simdrive.compress.trainer import Trainer
-from simdrive.errors import ParameterError, SimdriveError
+from simdrive.errors import ParameterError, SimdriveError, UnknownNameError
 from simdrive.models.build import build_model
 from simdrive.models.chat import IGNORED, Chat, training_batch
 from simdrive.models.processor import Processor
@@ -39,12 +39,13 @@ def weights(found: Trainer) -> np.ndarray:
     return torch.cat([p.detach().flatten() for p in found.model.parameters()]).numpy()
 
 
-def test_a_run_that_stops_goes_on_identically(tmp_path: Path) -> None:
-    whole = trainer(tmp_path, "whole")
+@pytest.mark.parametrize("muon", [(), ("vision", "language")])
+def test_a_run_that_stops_goes_on_identically(muon: tuple[str, ...], tmp_path: Path) -> None:
+    whole = trainer(tmp_path, "whole", muon=muon)
     whole.run()
-    first = trainer(tmp_path, "parts")
+    first = trainer(tmp_path, "parts", muon=muon)
     first.run(until=3)
-    second = trainer(tmp_path, "parts")
+    second = trainer(tmp_path, "parts", muon=muon)
     assert second.resume()
     assert second.step == 3
     second.run()
@@ -177,3 +178,28 @@ def test_numbers_outside_training_keep_their_last_bits(tmp_path: Path) -> None:
     smallest = torch.tensor([2.0**-1074], dtype=torch.float64)
     assert float(smallest * 1.0) == 2.0**-1074
     assert np.float64(2.0**-1074) * np.float64(1.0) > 0.0
+
+
+@pytest.mark.parametrize("family", ["internvl", "qwen2_5_vl"])
+def test_frozen_parts_stay_as_they_are(tmp_path: Path, family: str) -> None:
+    found = trainer(tmp_path, "out", VlmShape(**{**vars(TINY), "family": family}), freeze=("vision", "projector"))
+    before = {name: p.detach().clone() for name, p in found.model.named_parameters()}
+    found.run()
+    moved = {name for name, p in found.model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved
+    assert all("language_model" in name or "lm_head" in name for name in moved)
+    assert any("language_model" in name for name in moved)
+    with pytest.raises(UnknownNameError, match="wheels"):
+        trainer(tmp_path, "other", freeze=("wheels",))
+
+
+def test_an_unstable_run_stops_and_keeps_its_checkpoint(tmp_path: Path) -> None:
+    found = trainer(tmp_path, "out", save_every=1)
+    found.run(until=2)
+    with torch.no_grad():
+        next(iter(found.model.parameters())).fill_(float("nan"))
+    with pytest.raises(SimdriveError, match="unstable at step 2: loss nan"):
+        found.run()
+    again = trainer(tmp_path, "out")
+    assert again.resume()
+    assert np.isfinite(weights(again)).all()

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simdrive.compress.distill.names import METHODS
 from simdrive.compress.distill.projection import (
-    METHODS,
     agp,
     agp_first,
     away,
@@ -74,8 +74,8 @@ def test_what_the_others_do() -> None:
     assert plain_sum(sup, caps, rng).tolist() == [0, -1]
     assert equal_supervision(sup, caps, rng).tolist() == [1, -1]
     assert agp_first(sup, caps, rng).tolist() == [2, -1]
-    for name, method in METHODS.items():
-        assert method(sup, {}, rng).tolist() == [1, 0], name
+    for name in METHODS:
+        assert method_named(name)(sup, {}, rng).tolist() == [1, 0], name
     both = pcgrad(vector(1, 0), {"p": vector(-1, 0.0)}, rng)
     assert both.tolist() == [0, 0]
     with pytest.raises(UnknownNameError, match="apg"):

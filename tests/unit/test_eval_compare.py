@@ -140,11 +140,11 @@ def test_rule_of_one_scenario() -> None:
 
 
 def test_means_are_paired() -> None:
-    base = episodes(("m", "0 ms", [0.0] * 6))
+    base = episodes(("m", "0 ms", [0.0] * 12))
     worse = base.assign(min_ttc_s=base["min_ttc_s"] - 0.5)
     found = paired_difference(base, worse, "min_ttc_s", is_rate=False)
     assert found.change == Interval(-0.5, -0.5, -0.5)  # the same in every pair: nothing to resample
-    assert (found.base, found.candidate.estimate) == (2.5, 2.0)
+    assert (found.base, found.candidate.estimate) == (5.5, 5.0)
 
 
 def test_stored_totals_are_not_paired() -> None:

@@ -129,7 +129,7 @@ def test_summary_of_a_store_is_written_as_plain_json(tmp_path: Any) -> None:
     assert rash["rates"]["contact"] == {
         "count": 3,
         "total": 3,
-        "interval": {"estimate": 1.0, "low": pytest.approx(0.4385, abs=1e-4), "high": 1.0},
+        "interval": {"estimate": 1.0, "low": pytest.approx(0.4385, abs=1e-4), "high": 1.0, "reason": ""},
     }
     assert rash["against_reference"]["paired"]["only_second"] == 3
     assert careful["scores"]["min_ttc_s"]["count"] == 3
@@ -155,7 +155,7 @@ def test_plain_table_is_aligned_uncut_and_uncoloured() -> None:
     lines = text(example()).splitlines()
     headings = [heading.strip() for heading in lines[0].split("  ") if heading.strip()]
     assert headings[:4] == ["agent", "latency", "n", "failures %"]
-    assert headings[-2:] == ["points", "p"]
+    assert headings[-3:] == ["points", "p", "p Holm"]
     assert "reference" in lines[2]
     assert "constant 400 ms, streaming" in lines[3]
     assert "3/4  75.0 [30.1, 95.4]" in lines[3]

@@ -123,9 +123,10 @@ def arc(speed: float, acceleration: float, curvature: float, shift: float) -> Fl
     v = np.maximum(speed + acceleration * until, 0.0)
     if acceleration < 0.0:
         v = np.where(t >= stop, 0.0, v)
-    # Cosine lane change over 40 m on top of a circle, as an integral of headings on a fine grid.
+    # Cosine lane change over 40 m or 2.5 s on top of a circle, as an integral of headings on a fine grid.
+    over = max(40.0, 2.5 * speed)
     fine = np.linspace(0.0, max(s[-1], 1.0), 4001)
-    heading = curvature * fine + shift * np.pi / 80.0 * np.sin(np.clip(fine / 40.0, 0.0, 1.0) * np.pi)
+    heading = curvature * fine + shift * np.pi / (2.0 * over) * np.sin(np.clip(fine / over, 0.0, 1.0) * np.pi)
     gap = np.diff(fine, prepend=0.0)
     x, y = np.cumsum(np.cos(heading) * gap), np.cumsum(np.sin(heading) * gap)
     h = np.interp(s, fine, heading)

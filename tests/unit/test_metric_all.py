@@ -21,22 +21,31 @@ from simdrive.types import EndReason, EpisodeLog, Metric
 
 # Scores that need the motion of the ego, and therefore must not be given where it is unknown.
 OF_MOTION = (
+    "bench2drive_smoothness",
     "comfort",
     "discomfort_share",
     "driving_direction",
     "epdms",
+    "iso2631_mps2",
     "lateral_jerk_rms_mps3",
     "longitudinal_jerk_rms_mps3",
     "longitudinal_jerk_p95_mps3",
+    "max_btn",
     "max_drac_mps2",
+    "max_stn",
     "min_gap_m",
+    "min_mttc_s",
+    "min_rss_margin_m",
+    "min_thw_s",
     "min_ttc_s",
+    "min_wttc_s",
     "nuplan_score",
     "pdms",
     "progress_m",
     "progress_ratio",
     "speed_limit",
     "ttc_exposure_s",
+    "ttc_integrated_s2",
     "ttc_within_bound",
 )
 

@@ -1,8 +1,11 @@
 """How pictures reach a vision tower."""
 
 import numpy as np
+import pytest
 import torch
 
+from simdrive.errors import ParameterError
+from simdrive.models.pixels import cut_tiles, strips_of
 from simdrive.models.processor import Processor, changes
 from simdrive.models.shape import VlmShape
 from simdrive.types import CameraSpec
@@ -22,3 +25,26 @@ def test_motion_is_shown_as_change() -> None:
     same = plain.pictures(changes(big, 3.0)).values
     assert torch.equal(same, moved.pictures(big).values)
     assert Processor.from_config(moved.to_config()) == moved
+
+
+def test_a_low_picture_is_folded_into_a_square_and_its_tokens_find_their_places() -> None:
+    """Two cameras of 2 x 8 blocks of 32 pixels: the left half of each lies above its right half in one tile."""
+    blocks = np.arange(2)[:, None, None] * 100 + np.arange(2)[:, None] * 10 + np.arange(8)
+    frames = np.repeat(np.repeat(blocks, 32, axis=1), 32, axis=2).astype(np.uint8)[None, :, None, ..., None]
+    tiles = cut_tiles(np.repeat(frames, 3, axis=-1), 128)
+    assert tiles.shape == (1, 2, 3, 128, 128)
+    tokens = tiles[:, :, 0, ::32, ::32]
+    assert tokens[0, 0].tolist() == [[0, 1, 2, 3], [10, 11, 12, 13], [4, 5, 6, 7], [14, 15, 16, 17]]
+    cameras = (CameraSpec("a", 256, 64), CameraSpec("b", 256, 64))
+    processor = Processor.of(VlmShape(frames=1), cameras, (0,))
+    assert processor.slots == (32,)
+    assert processor.spread(tokens.reshape(1, -1).astype(float))[0].tolist() == blocks.tolist()
+    flat = Processor.of(VlmShape(frames=1, tile_px=64), cameras, (0,))
+    cut = cut_tiles(np.repeat(frames, 3, axis=-1), 64)[:, :, 0, ::32, ::32]
+    assert flat.spread(cut.reshape(1, -1).astype(float))[0].tolist() == blocks.tolist()
+
+
+@pytest.mark.parametrize(("tile", "height", "width"), [(128, 64, 128), (128, 48, 256), (96, 64, 192), (64, 96, 128)])
+def test_pictures_that_do_not_fill_tiles_are_refused(tile: int, height: int, width: int) -> None:
+    with pytest.raises(ParameterError, match=f"frames of {width} x {height} pixels do not divide into tiles of {tile}"):
+        strips_of(tile, height, width)

@@ -7,6 +7,7 @@ import pytest
 from loop_kit import ZERO, Fake, inputs, straight_plans
 from straight_worlds import case, straight_world
 
+from simdrive.build import build
 from simdrive.errors import ParameterError
 from simdrive.eval.asking import ask, single
 from simdrive.eval.episode import EpisodeInput
@@ -15,6 +16,7 @@ from simdrive.latency.modes import LatencySetting
 from simdrive.latency.source import Constant
 from simdrive.sim.worlds import Worlds
 from simdrive.types import (
+    Bytes,
     CameraSpec,
     Float,
     ObservationBatch,
@@ -82,6 +84,41 @@ def test_pictures_are_those_of_the_frames_asked_for() -> None:
         assert np.array_equal(frames[0, 1], earlier[0, 0])
     with pytest.raises(ParameterError, match="frame_offsets_us"):
         rollout(inputs(), Fake(look, Wants(cameras=(camera,), frame_offsets_us=(-50_000,))), ZERO)
+
+
+def test_a_corrupted_camera_is_clean_outside_the_window_and_the_same_in_any_batch() -> None:
+    seen: dict[tuple[str, int], Bytes] = {}
+    episodes = inputs(2, gap_m=25.0, goal_m=30.0)
+
+    def look(batch: ObservationBatch) -> Float:
+        assert batch.frames is not None
+        for row, slot in enumerate(batch.slot.tolist()):
+            seen[chosen[slot].case.key, int(batch.t_obs_us[row])] = batch.frames[row, 0].copy()
+        return straight_plans(batch)
+
+    agent = Fake(look, Wants(cameras=(CameraSpec(width=40, height=24),), frame_offsets_us=(0, -200_000)))
+    snow = build("corruption", "snow", onset_s=0.5, duration_s=0.6)
+    found = []
+    for parts, corruption in (([episodes], None), ([episodes], snow), ([episodes[1:], episodes[:1]], snow)):
+        for part in parts:
+            chosen = part
+            rollout(part, agent, ZERO, corruption=corruption)
+        found.append(dict(seen))
+        seen.clear()
+    clean, corrupted, split = found
+    assert clean.keys() == corrupted.keys() == split.keys()
+    for (key, t_us), frames in corrupted.items():
+        assert np.array_equal(frames, split[key, t_us])
+        for place, back_us in enumerate((0, 200_000)):
+            at = max(t_us - back_us, min(t for other, t in clean if other == key))  # each frame by its own time
+            assert np.array_equal(frames[place], clean[key, t_us][place]) != (500_000 <= at < 1_100_000)
+    assert not np.array_equal(*(corrupted[episode.case.key, t][0] for episode, t in _at(episodes, corrupted, 600_000)))
+
+
+def _at(
+    episodes: list[EpisodeInput], frames: dict[tuple[str, int], Bytes], t_us: int
+) -> list[tuple[EpisodeInput, int]]:
+    return [(each, min(t for key, t in frames if key == each.case.key and t >= t_us)) for each in episodes]
 
 
 def test_single_rows_keep_everything() -> None:

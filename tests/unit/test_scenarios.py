@@ -26,7 +26,8 @@ from simdrive.sim.tracker import TrackerLimits
 from simdrive.sim.worlds import Worlds
 from simdrive.types import Case
 
-NAMES = scenario_names()
+# Worlds of test protocols are bare and synchronised on purpose, recordings as they are; they have tests of their own.
+NAMES = tuple(name for name in scenario_names() if not name.startswith(("ncap_", "r157_", "recorded")))
 DANGEROUS = tuple(name for name in NAMES if scenario(name).has_hazard)
 LIMITS = TrackerLimits()
 COUNT = 6

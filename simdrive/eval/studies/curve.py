@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 
 from simdrive.errors import ParameterError
 from simdrive.eval.stats import Interval, bootstrap, holm, mcnemar, wilson
-from simdrive.eval.studies.paired import Criterion, Decision, decide, pair
+from simdrive.eval.studies.paired import Criterion, Decision, adjusted, decide, pair
 from simdrive.types import Float
 
 Outcomes = Mapping[float, "pd.Series[float]"]  # scored failures by case, per delay in ms
@@ -76,7 +76,8 @@ def curve(outcomes: Outcomes, criterion: Criterion) -> tuple[CurvePoint, ...]:
         if delay == delays[0]:  # it is itself, whatever the number of cases
             decision = Decision(decision.pairs, Interval(0.0, 0.0, 0.0), "safe", 0)
         points.append(CurvePoint(delay, count, total, wilson(count, total, criterion.confidence), decision))
-    return tuple(points)
+    judged = adjusted([point.decision for point in points])
+    return tuple(replace(point, decision=each) for point, each in zip(points, judged, strict=True) if each is not None)
 
 
 def safe_and_unsafe(points: Sequence[CurvePoint]) -> tuple[float, float | None]:

@@ -19,7 +19,7 @@ from simdrive.eval.reference import EXPERT
 from simdrive.eval.stats import Interval, wilson
 from simdrive.eval.store import RunStore
 from simdrive.eval.studies.family import PricedVariant, Variant, price
-from simdrive.eval.studies.paired import Criterion, Decision, decide
+from simdrive.eval.studies.paired import Criterion, Decision, adjusted, decide
 from simdrive.eval.studies.runs import StudyBase, StudyRuns
 from simdrive.eval.summary import outcomes
 from simdrive.eval.work import build_agent
@@ -133,8 +133,13 @@ def study_deploy(
         runtime=first.runtime,
         power_mode=first.power_mode,
         baselines=tuple(baselines[agent.name] for agent in agents),
-        rows=tuple(row for agent in agents for row in rows[agent.name]),
+        rows=tuple(_adjusted([row for agent in agents for row in rows[agent.name]])),
     )
+
+
+def _adjusted(rows: list[DeployRow]) -> list[DeployRow]:
+    decisions = adjusted([row.decision for row in rows])
+    return [replace(row, decision=each) for row, each in zip(rows, decisions, strict=True)]
 
 
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)

@@ -7,7 +7,8 @@ lies above, ``undecided`` that it holds the margin.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
@@ -15,7 +16,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from simdrive.errors import ParameterError
-from simdrive.eval.stats import Interval
+from simdrive.eval.stats import Interval, holm, mcnemar, unscored
 
 Verdict = Literal["safe", "unsafe", "undecided"]
 _EDGE = 1e-12  # the score statistic has poles at differences of -1 and 1
@@ -63,6 +64,8 @@ class Decision:
     difference: Interval
     verdict: Verdict
     cases_needed: int | None  # further pairs where undecided, 0 where decided, None = no number would do
+    p_value: float = math.nan  # exact McNemar: do the two differ at all? NaN without a pair
+    p_holm: float = math.nan  # over all settings that are judged together
 
 
 def pair(first: pd.Series[float], second: pd.Series[float]) -> Pairs:
@@ -98,7 +101,7 @@ def tango(pairs: Pairs, confidence: float = 0.95) -> Interval:
     discordant pair.
     """
     if not pairs.total:
-        return Interval(math.nan, math.nan, math.nan)
+        return unscored("no case is scored by both")
     z, estimate = float(norm.ppf(0.5 + 0.5 * confidence)), pairs.difference
 
     def limit(side: float, end: float) -> float:
@@ -138,8 +141,17 @@ def decide(first: pd.Series[float], second: pd.Series[float], criterion: Criteri
     """Judge the second setting against the first on the cases that both score."""
     pairs = pair(first, second)
     difference = tango(pairs, criterion.confidence)
-    verdict = verdict_of(difference, criterion.margin)
+    verdict, p_value = verdict_of(difference, criterion.margin), math.nan
+    if pairs.total:
+        p_value = mcnemar(pairs.only_first, pairs.only_second)
     if verdict != "undecided":
-        return Decision(pairs, difference, verdict, 0)
+        return Decision(pairs, difference, verdict, 0, p_value)
     planned = planned_pairs(pairs, criterion)
-    return Decision(pairs, difference, verdict, None if planned is None else max(planned - pairs.total, 1))
+    needed = None if planned is None else max(planned - pairs.total, 1)
+    return Decision(pairs, difference, verdict, needed, p_value)
+
+
+def adjusted(decisions: Sequence[Decision | None]) -> list[Decision | None]:
+    """Return the decisions of one sweep with their p-values adjusted for its number of tests after Holm."""
+    found = holm([math.nan if each is None else each.p_value for each in decisions])
+    return [None if each is None else replace(each, p_holm=p) for each, p in zip(decisions, found, strict=True)]
