@@ -47,7 +47,11 @@ def _split_names(primary: str, words: Sequence[str]) -> tuple[dict[str, Any], li
     plain = set(config_groups()) - set(_default_groups(primary))
     names = {word.partition("=")[0]: word.partition("=")[2] for word in words if word.partition("=")[0] in plain}
     rest = [word for word in words if word.partition("=")[0] not in plain]
-    return {key: yaml.safe_load(text) for key, text in names.items()}, rest
+    try:
+        return {key: yaml.safe_load(text) for key, text in names.items()}, rest
+    except yaml.YAMLError as error:
+        shown = ", ".join(f"{key}={text!r}" for key, text in names.items())
+        raise ParameterError(f"cannot read {shown}: {str(error).splitlines()[0]}") from error
 
 
 def chosen(group: str, words: Sequence[str], default: str) -> str:

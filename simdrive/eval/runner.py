@@ -110,6 +110,11 @@ class RunRequest:
         return blocks_of(self.agents, self.latencies, len(self.cases), self.first_row, self.corruptions, self.sightless)
 
     @property
+    def rows(self) -> range:
+        """Rows of the plan that are its own; those of other rounds of a run with a stopping rule are not."""
+        return range(self.first_row, self.first_row + len(self.blocks()) * len(self.cases))
+
+    @property
     def groups(self) -> list[tuple[str, str, str]]:
         """Agents, latency settings and corruptions by their names in tables."""
         return [block.group for block in self.blocks()]
@@ -258,7 +263,7 @@ def _drive(
     progress.advance(len(store.plan) - len(store.pending_rows()))
     for result in pool.map(keep_chunk, kept):
         progress.advance(result.done)
-    pending = set(store.pending_rows().tolist())
+    pending = set(store.pending_rows().tolist()) & set(request.rows)
     rows = [entry for entry in planned_episodes(store.plan) if entry.row in pending]
     tries = Tries()
     tasks: Iterable[ChunkTask] | None = _tasks(store, request, rows, batch, pool.workers, agent_timeout_s)
@@ -269,7 +274,7 @@ def _drive(
             if result.errors:
                 progress.note(f"{result.errors} episodes could not be driven: {result.message}")
         tasks = tries.again()
-    left = len(store.pending_rows())
+    left = len(set(store.pending_rows().tolist()) & set(request.rows))
     if left:
         raise IncompleteRunError(
             f"{left} of {len(store.plan)} episodes are missing: {tries.message}. "
