@@ -13,8 +13,10 @@ import torch
 from simdrive.agents.charging import charge_of
 from simdrive.agents.heard import AnswerForm, heard
 from simdrive.agents.heard import answer_form as read_as
+from simdrive.agents.language.codec import said
 from simdrive.agents.language.grammar import answer_forms
 from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
+from simdrive.agents.language.targets import CHANGES_MPS
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.models.local import LocalModel, Said, camera_specs, open_model
 from simdrive.models.onnx_folder import open_graphs
@@ -33,6 +35,7 @@ class Vlm:
         answer_style: Style = "plan",
         phrasing: int = 0,
         constrained: bool = False,
+        quantile: float | None = None,
         blind: bool = False,
         stale: bool = False,
         text_only: bool = False,
@@ -64,6 +67,7 @@ class Vlm:
             answer_style: ``plan``, ``reason_plan`` or ``full``.
             phrasing: which of the fixed wordings asks.
             constrained: allow only answers of the grammar.
+            quantile: target speeds are this quantile of what the model holds possible, not its best guess: low is cautious.
             blind: control that sees grey. stale: control that sees its first frames forever. text_only: control without
                 any picture.
             deterministic: fixed batch shapes, so that an answer depends on its own request only.
@@ -93,6 +97,8 @@ class Vlm:
             )
         if self._form is not None and constrained:
             raise ParameterError("constrained holds answers to the driving language; set it false for way-points")
+        if quantile is not None and not constrained:
+            raise ParameterError("quantile chooses among the answers of the grammar; set constrained=true")
         if threads is not None:
             torch.set_num_threads(threads)
         loaded = open_model(model, dtype, device)
@@ -107,6 +113,8 @@ class Vlm:
             briefing=briefing or (self._form.briefing() if self._form else ""), text_only=text_only,
         )  # fmt: skip
         forms = self._model.grammar(answer_forms(answer_style))
+        if quantile is not None:
+            forms = forms.cautious(self._model.tokens([said(change) for change in CHANGES_MPS.tolist()]), quantile)
         self._grammar = forms if constrained else None
         longest = forms.longest if self._form is None else self._form.longest_tokens
         self._longest = longest if max_output_tokens is None else max_output_tokens
@@ -118,6 +126,7 @@ class Vlm:
         self.wants, self.charge = self._model.wants, charge_of(charge, loaded.card.data.get("charge"))
         control = blind or stale or text_only
         settings: dict[str, Any] = {"answer_style": answer_style, "constrained": constrained, "dtype": dtype}
+        settings |= {} if quantile is None else {"quantile": quantile}
         settings |= {} if self._form is None else {"answer_form": answer_form, **asdict(self._form)}
         settings |= {
             key: True
@@ -138,8 +147,8 @@ class Vlm:
 
     def plan(self, batch: ObservationBatch) -> PlanBatch:
         """Ask the model about each observation and follow what it says."""
-        said = self.say(batch)
-        return heard(batch, said.texts, said.usage, form=self._form)
+        answer = self.say(batch)
+        return heard(batch, answer.texts, answer.usage, form=self._form)
 
     def say(self, batch: ObservationBatch) -> Said:
         """Return the model's words to each observation."""
@@ -147,11 +156,11 @@ class Vlm:
         if batch.max_output_tokens is not None:
             limits = np.minimum(limits, np.maximum(batch.max_output_tokens, 1))
         questions = driving_question(batch, self._style, self._phrasing)
-        said = self._model.answer(
+        answer = self._model.answer(
             questions, self._shown(batch), limits, self._grammar, self._batch, self._fixed, self._look
         )
-        self.looked = said.looked
-        return said
+        self.looked = answer.looked
+        return answer
 
     def _shown(self, batch: ObservationBatch) -> Bytes | None:
         """Return the frames as this driver sees them; the controls see less."""

@@ -28,18 +28,46 @@ class Automaton:
     opening: tuple[int, ...]  # tokens that every answer begins with
     longest: int  # most tokens an answer can have, its end mark included
     lockstep: bool  # every answer makes its choices at the same tokens
+    order: torch.Tensor | None = None  # [S, K] int64: columns of ``allowed`` from low to high where choices are numbers, else -1
+    quantile: float | None = None  # numbers are this quantile of what the model holds possible, not its best guess
 
     def to(self, device: torch.device | str) -> Automaton:
         """Return the automaton on a device."""
         tables = {name: getattr(self, name).to(device) for name in ("allowed", "following", "valid", "forced")}
-        return replace(self, **tables)
+        return replace(self, order=None if self.order is None else self.order.to(device), **tables)
+
+    def cautious(self, ordered: Sequence[int], quantile: float) -> Automaton:
+        """Return the automaton that takes a quantile wherever exactly the tokens ``ordered``, from low to high, may come.
+
+        Raises:
+            ParameterError: if the quantile does not lie between 0 and 1.
+        """
+        if not 0.0 < quantile < 1.0:
+            raise ParameterError(f"quantile must lie between 0 and 1, got {quantile:g}")
+        order = torch.full_like(self.allowed, -1)
+        for state in range(len(order)):
+            column = {int(token): place for place, token in enumerate(self.allowed[state][self.valid[state]])}
+            if column.keys() == set(ordered):
+                order[state, : len(ordered)] = torch.tensor([column[token] for token in ordered])
+        return replace(self, order=order, quantile=quantile)
 
     def choose(self, logits: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the best allowed token and the next state, both ``[N]``, for logits ``[N, V]`` and states [N]."""
         candidates = self.allowed[state]
         scores = logits.gather(1, candidates).masked_fill(~self.valid[state], float("-inf"))
         best = scores.argmax(dim=1, keepdim=True)
+        if self.order is not None and self.quantile is not None:
+            best = _quantile(scores, self.order[state], self.quantile, best)
         return candidates.gather(1, best)[:, 0], self.following[state].gather(1, best)[:, 0]
+
+
+def _quantile(scores: torch.Tensor, order: torch.Tensor, quantile: float, best: torch.Tensor) -> torch.Tensor:
+    """Return the columns ``[N, 1]`` at a quantile of scores ``[N, K]``; ``best`` where ``order`` [N, K] knows none."""
+    known = order >= 0
+    shares = scores.float().softmax(-1).gather(1, order.clamp(min=0)) * known
+    place = (shares.cumsum(-1) < quantile).sum(-1, keepdim=True).clamp(max=scores.shape[1] - 1)
+    place = torch.minimum(place, (known.sum(-1, keepdim=True) - 1).clamp(min=0))
+    return torch.where(known[:, :1], order.gather(1, place), best)
 
 
 def compile_grammar(encode: Callable[[str], Sequence[int]], end_id: int, alternatives: Sequence[Answers]) -> Automaton:

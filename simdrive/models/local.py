@@ -108,6 +108,18 @@ class LocalModel:
         compiled = compile_grammar(self.chat.encoded, self.chat.end_id, forms)
         return compiled.to(self._generator.device)
 
+    def tokens(self, words: Sequence[str]) -> list[int]:
+        """Return the token of each word inside an answer.
+
+        Raises:
+            ParameterError: if the tokenizer cuts one of them.
+        """
+        found = [list(self.chat.encoded(f" {word}")) for word in words]
+        for word, token in zip(words, found, strict=True):
+            if len(token) != 1:
+                raise ParameterError(f"the tokenizer of this model cuts {word!r}; leave quantile out")
+        return [token[0] for token in found]
+
     def answer(
         self,
         questions: Sequence[str],

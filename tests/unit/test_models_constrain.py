@@ -60,6 +60,25 @@ def test_the_best_allowed_token_is_chosen_by_hand() -> None:
     assert grammar.forced[after].tolist() == [CHAT.end_id] * 2
 
 
+def test_a_quantile_is_taken_where_just_the_ordered_numbers_may_come() -> None:
+    grammar = compile_grammar(CHAT.encoded, CHAT.end_id, [(("speed",), ("0", "-1", "12"), ("1", "2"))])
+    low, middle, high = (CHAT.encoded(f" {word}")[0] for word in ("-1", "0", "12"))
+    logits = torch.full((1, len(CHAT.tokenizer)), -20.0)
+    logits[0, [low, middle, high]] = torch.tensor([0.2, 0.3, 0.5]).log()
+    state = grammar.following[0, :1]
+    assert int(grammar.choose(logits, state)[0]) == high
+    for quantile, expected in ((0.1, low), (0.4, middle), (0.6, high), (0.999, high)):
+        token, after = grammar.cautious([low, middle, high], quantile).choose(logits, state)
+        assert int(token) == expected
+        assert int(grammar.following[state[0], (grammar.allowed[state[0]] == token).int().argmax()]) == int(after)
+    # The second place offers other words: there the best one is said.
+    one, two = CHAT.encoded(" 1")[0], CHAT.encoded(" 2")[0]
+    logits[0, two] = 5.0
+    assert int(grammar.cautious([low, middle, high], 0.01).choose(logits, after)[0]) == two != one
+    with pytest.raises(ParameterError, match="between 0 and 1"):
+        grammar.cautious([low], 1.0)
+
+
 def test_grammars_without_words_are_refused() -> None:
     with pytest.raises(ParameterError, match="at least one word"):
         compile_grammar(CHAT.encoded, CHAT.end_id, [(("speed",), ())])
