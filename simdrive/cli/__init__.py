@@ -24,6 +24,7 @@ from simdrive.cli import (
     report,
     search,
     serve,
+    shadow,
     show,
     stats,
     study,
@@ -69,6 +70,7 @@ app.command("compress")(compress.compress)
 app.command("corrupt")(corrupt.corrupt)
 app.command("onnx")(onnx.onnx)
 app.command("ls")(listing.ls)
+app.command("shadow")(shadow.shadow)
 app.command("show")(show.show)
 app.command("search")(search.search)
 app.command("merge")(merge.merge)

@@ -42,8 +42,8 @@ def answered(rows: Sequence[dict[str, Any]], pictured: Pictured, model: str) -> 
     found = [dict(row) for row in rows]
     for start in range(0, len(chosen), _BATCH):
         part = chosen[start : start + _BATCH]
-        frames = _shown(pictured, local, [rows[place] for place in part])
-        for name, texts in _answers(local, [rows[place]["state"] for place in part], frames).items():
+        frames = shown_to(pictured, local, [rows[place] for place in part])
+        for name, texts in model_answers(local, [rows[place]["state"] for place in part], frames).items():
             for place, text in zip(part, texts, strict=True):
                 found[place][name] = text
     return found
@@ -55,7 +55,8 @@ def check_labeller(model: str, pictured: Pictured) -> None:
     part_of(pictured, LocalModel(open_model(model)).wants)
 
 
-def _shown(pictured: Pictured, local: LocalModel, rows: Sequence[dict[str, Any]]) -> Bytes | None:
+def shown_to(pictured: Pictured, local: LocalModel, rows: Sequence[dict[str, Any]]) -> Bytes | None:
+    """Return the pictures of sample rows that a model wants; None if it wants none."""
     part = part_of(pictured, local.wants)
     if part is None:
         return None
@@ -63,7 +64,7 @@ def _shown(pictured: Pictured, local: LocalModel, rows: Sequence[dict[str, Any]]
     return np.stack([unpack(row["frames"], pictured.shape) for row in rows])[:, cameras][:, :, times]
 
 
-def _answers(local: LocalModel, states: Sequence[str], frames: Bytes | None) -> dict[str, list[str]]:
+def model_answers(local: LocalModel, states: Sequence[str], frames: Bytes | None) -> dict[str, list[str]]:
     """Return answers by column, asked in the first wording."""
     forms = local.grammar(answer_forms("plan"))
 

@@ -28,7 +28,9 @@ class Automaton:
     opening: tuple[int, ...]  # tokens that every answer begins with
     longest: int  # most tokens an answer can have, its end mark included
     lockstep: bool  # every answer makes its choices at the same tokens
-    order: torch.Tensor | None = None  # [S, K] int64: columns of ``allowed`` from low to high where choices are numbers, else -1
+    order: torch.Tensor | None = (
+        None  # [S, K] int64: columns of ``allowed`` from low to high where choices are numbers, else -1
+    )
     quantile: float | None = None  # numbers are this quantile of what the model holds possible, not its best guess
 
     def to(self, device: torch.device | str) -> Automaton:

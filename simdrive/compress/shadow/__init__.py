@@ -1,0 +1,1 @@
+"""Shadow mode: two drivers answer the same observations, and where they differ is counted, sliced and shown."""
