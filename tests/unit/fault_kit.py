@@ -81,7 +81,7 @@ class Nursery:
         self._process.communicate()  # the end of its input ends it
 
 
-def wait_for(condition: Callable[[], bool], limit_s: float = 120.0) -> None:
+def wait_for(condition: Callable[[], bool], limit_s: float = 600.0) -> None:
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, "waited in vain"

@@ -225,7 +225,7 @@ def served(folder: Path) -> Iterator[str]:
     else:
         pytest.fail("the server did not start")
     process.terminate()
-    process.wait(timeout=20)
+    process.wait(timeout=120)
     process.stderr.close()
 
 

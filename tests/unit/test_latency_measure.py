@@ -26,14 +26,14 @@ def test_durations_are_those_of_single_requests_after_the_warm_up() -> None:
 
     def drive(batch: ObservationBatch) -> Any:
         sizes.append(len(batch))
-        time.sleep(0.03 if len(sizes) <= 2 else 0.002)
+        time.sleep(0.4 if len(sizes) <= 2 else 0.002)
         return straight_plans(batch)
 
     found = measure(Fake(drive), sample_cases("cut_in", 1, 0), requests=6, warm_up=2)
     assert len(found.durations_us) == 6
     assert set(sizes) == {1}
     assert min(found.durations_us) >= 2_000
-    assert np.median(found.durations_us) < 30_000  # the slow ones only warmed up
+    assert np.median(found.durations_us) < 400_000  # the slow ones only warmed up
     assert len(sizes) < 20  # no more is driven than is wanted
     assert found.provenance["batch"] == 1
     rows = found.rows("vision")
