@@ -19,12 +19,18 @@ def show(
         ..., help="run folder, or the name of a suite, scenario, agent, metric or latency source"
     ),
     episode: str = typer.Option("", help="key of one episode of a run folder: its metrics and requests"),
+    by: str = typer.Option(
+        "", help="failures of a run folder by scenario, ability, bench2drive, nhtsa, r157 or euro_ncap"
+    ),
     json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
 ) -> None:
-    """Show a run folder with its summary table, or one config entry with its parameters."""
+    """Show a run folder with its summary table (or its failures by kind of situation), or one entry with its parameters."""
     path = Path(name)
     if path.is_dir() or "/" in name.rstrip("/"):
-        _show_run(path, episode, json)
+        if by:
+            _show_parts(path, by, json)
+        else:
+            _show_run(path, episode, json)
         return
     facts = _facts(name)
     if json:
@@ -51,6 +57,32 @@ def _show_run(path: Path, episode: str, json: bool) -> None:
 
         stderr().print(f"incomplete: {done} of {len(store.plan)} episodes done", style="yellow")
     summarise(store, json)
+
+
+def _show_parts(path: Path, by: str, json: bool) -> None:
+    from simdrive.eval.breakdown import breakdown
+    from simdrive.eval.store import RunStore
+    from simdrive.report.aligned import aligned
+
+    parts = breakdown(RunStore.open(path).episodes(), by)
+    if json:
+        print_json({"by": by, "parts": [{**vars(part), "rate": vars(part.interval)} for part in parts]})
+        return
+    rows = []
+    for part in parts:
+        low, rate, high = (100.0 * value for value in (part.interval.low, part.interval.estimate, part.interval.high))
+        rows.append(
+            [
+                part.label,
+                part.agent,
+                part.latency,
+                f"{part.failures}/{part.scored}",
+                f"{rate:.1f} [{low:.1f}, {high:.1f}]",
+            ]
+        )
+    stdout().print(
+        aligned((by, "agent", "latency", "n", "failures %"), rows, left=(by, "agent", "latency")), markup=False
+    )
 
 
 def _show_episode(store: Any, key: str, json: bool) -> None:
