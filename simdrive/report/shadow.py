@@ -30,7 +30,9 @@ def shadow_text(
         f"{_unusable(frames, 'teacher')}, student {_unusable(frames, 'student')}"
     )
     parts = [head, slice_table(slices[:SHOWN], by), SLICE_NOTE]
-    return "\n\n".join([*parts, foretold_text(found)] if found is not None else parts)
+    return "\n\n".join(
+        [*parts, f"does difference foretell failure? {foretold_text(found)}"] if found is not None else parts
+    )
 
 
 def _unusable(frames: pd.DataFrame, role: str) -> int:
@@ -67,13 +69,13 @@ def _p(value: float) -> str:
 
 
 def foretold_text(found: Foretold) -> str:
-    """Return whether difference foretells failure, in two lines."""
+    """Return whether difference foretells failure, as two lines."""
     if found.reason:
-        return f"does difference foretell failure? {found.reason}"
+        return found.reason
     at = "; ".join(f"{100.0 * share:.0f} % of the {k} that differ most" for k, share in found.precision.items())
     each = found.correlation
     return (
-        f"does difference foretell failure? Spearman {each.estimate:+.2f} [{each.low:+.2f}, {each.high:+.2f}] between a case's "
+        f"Spearman {each.estimate:+.2f} [{each.low:+.2f}, {each.high:+.2f}] between a case's "
         f"largest difference and its failing\n({found.failures} failures in {found.cases} scored cases); failing: {at}; "
         f"{100.0 * found.base_rate:.0f} % of all"
     )
