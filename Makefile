@@ -6,7 +6,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 WORKERS ?= 2
 
-.PHONY: help setup demo test lint types types-tests layers unit slow format clean
+.PHONY: help setup demo docs test lint types types-tests layers unit slow format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -21,6 +21,11 @@ setup: $(VENV)/.ready  ## create .venv with everything pinned
 
 demo: $(VENV)/.ready  ## score several drivers on the smoke suite, with latency in the loop and videos
 	$(BIN)/simdrive demo
+
+docs: $(VENV)/.ready  ## the pages of docs/ as a site in build/site; opens from disk
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/site/mkdocs.yml
+	@echo build/site/index.html
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -65,7 +65,8 @@ def locate(target: str) -> Any:
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ParameterError(f"_target_ {target!r} cannot be imported: {error}") from error
+        own = "; for a file of yours set PYTHONPATH to its folder" if isinstance(error, ModuleNotFoundError) else ""
+        raise ParameterError(f"_target_ {target!r} cannot be imported: {error}{own}") from error
 
 
 def instantiate(config: Mapping[str, Any], **overrides: Any) -> Any:
