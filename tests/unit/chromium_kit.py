@@ -21,7 +21,7 @@ from typing import Any
 
 from simdrive.cli.doctor import BROWSERS
 
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 _FLAGS = (
     "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
     "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-extensions",
@@ -56,11 +56,13 @@ class Page:
     def open(self, path: Path, width: int = 1280, height: int = 900, fragment: str = "") -> None:
         """Load a file at a window size and wait until it is there."""
         self.resize(width, height)
-        self._loaded = False
-        self._ask("Page.navigate", url=path.resolve().as_uri() + fragment)
-        until = time.monotonic() + PATIENCE_S
-        while not self._loaded:
-            self._take(until)
+        # A blank page in between: an address that differs in its fragment alone would not be loaded again.
+        for address in ("about:blank", path.resolve().as_uri() + fragment):
+            self._loaded = False
+            self._ask("Page.navigate", url=address)
+            until = time.monotonic() + PATIENCE_S
+            while not self._loaded:
+                self._take(until)
 
     def resize(self, width: int, height: int) -> None:
         """Show the page in a window of another size; narrow ones count as phones."""

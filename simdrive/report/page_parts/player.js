@@ -44,6 +44,8 @@
     one.outputs = [...one.node.querySelectorAll("[data-reading]")];
     one.stale = [...one.node.querySelectorAll("[data-stale]")];
     one.cursor = one.node.querySelector(".cursor");
+    const speaks = one.sides.some((side) => side.requests.text.some(Boolean));
+    for (const nodes of one.nodes) nodes.said.hidden = !speaks;
     one.sides.forEach((side, k) => { one.nodes[k].video = film(side.key, one.nodes[k].canvas.nextElementSibling); });
   }
 
