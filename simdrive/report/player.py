@@ -89,7 +89,9 @@ def _reason(evidence: Evidence, groups: Sequence[Group], left_out: int) -> str:
     if not len(evidence.episodes):
         return "No episode is done yet: there is nothing to lay side by side."
     if left_out:
-        return "The episodes of the cases worth a look are too long for this page; simdrive record makes videos of them."
+        return (
+            "The episodes of the cases worth a look are too long for this page; simdrive record makes videos of them."
+        )
     if len(groups) < 2:
         return "One agent drove under one setting: there is nobody to lay beside it."
     return "No case is done by two agents, or under two settings, yet."

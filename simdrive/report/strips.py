@@ -18,7 +18,7 @@ from simdrive.report.svg import DASHES, ticks
 from simdrive.report.tracks import readings
 from simdrive.types import EpisodeLog, Float, RequestStatus
 
-WIDE, HIGH = 1000, 100  # of a drawing, before the page stretches it
+WIDE, HIGH, MARGIN = 1000, 100, 4  # of a drawing, before the page stretches it; above and below, room for the line
 ROW_HIGH = 10  # of one row of request bars
 APART_M = 1.0  # ways that differ by more have parted
 TITLES = {
@@ -84,7 +84,7 @@ def strips(sides: Sequence[Drawn], window: tuple[int, int]) -> list[Strip]:
 
 def _strip(name: str, values: Sequence[Float], sides: Sequence[Drawn], window: tuple[int, int]) -> Strip:
     low, high = limits(name, np.concatenate(values))
-    out = [f'<svg viewBox="0 0 {WIDE} {HIGH}" preserveAspectRatio="none" aria-hidden="true">']
+    out = [f'<svg viewBox="0 {-MARGIN} {WIDE} {HIGH + 2 * MARGIN}" preserveAspectRatio="none" aria-hidden="true">']
     for level in (0.0, TTC_BAD_S) if name == "ttc" else (0.0,):
         y = _n(HIGH * (high - level) / (high - low))
         out.append(f'<line class="grid" x1="0" x2="{WIDE}" y1="{y}" y2="{y}"/>')
@@ -179,9 +179,7 @@ def parting_us(logs: Sequence[EpisodeLog]) -> int | None:
     """Return when any two egos are first more than ``APART_M`` apart while both still drive, None = never."""
     first = logs[0]
     times = first.t_us[first.t_us <= min(int(log.t_us[-1]) for log in logs)]
-    x, y = (
-        np.stack([np.interp(times, log.t_us, getattr(log, name)[:, 0]) for log in logs]) for name in ("x", "y")
-    )
+    x, y = (np.stack([np.interp(times, log.t_us, getattr(log, name)[:, 0]) for log in logs]) for name in ("x", "y"))
     gaps = np.hypot(x[:, None] - x[None], y[:, None] - y[None]).max(axis=(0, 1), initial=0.0)
     apart = np.flatnonzero(gaps > APART_M)
     return int(times[apart[0]]) if len(apart) else None

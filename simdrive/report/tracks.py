@@ -126,6 +126,6 @@ def _plan(plan: Float, origin: tuple[float, float]) -> list[list[int]]:
         return []
     times = np.arange(0.0, min(plan[-1, 0], PLAN_REACH_S) + 1e-9, PLAN_STEP_S)
     return [
-        np.diff(np.rint((np.interp(times, plan[:, 0], plan[:, column]) - start) / CENTIMETRE).astype(int), prepend=0).tolist()
+        deltas(np.interp(times, plan[:, 0], plan[:, column]) - start, CENTIMETRE)
         for column, start in zip((1, 2), origin, strict=True)
     ]

@@ -28,7 +28,7 @@ from simdrive.report.tracks import deltas, readings, runs, track
 HOSTILE = (
     "</script><img src=x onerror=alert(1)>",
     "<!--<script>alert(2)</script>",
-    "\u2028]]>{{ 7*7 }} & \"quoted\" '\\",
+    '\u2028]]>{{ 7*7 }} & "quoted" \'\\',
 )
 
 
@@ -228,4 +228,3 @@ def test_run_without_requests_has_a_player(tmp_path: Path) -> None:
     _, page, text = page_of(tmp_path / "run", tmp_path)
     assert data_of(text)["cases"][0]["sides"][0]["requests"]["seen"] == []
     assert page.text.count("no request") >= 2
-

@@ -49,7 +49,7 @@ def clip(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     options = ["-preset", "ultrafast", "-movflags", "+faststart"]
     writer = imageio_ffmpeg.write_frames(
-        str(path), (64, 48), fps=10, codec="libx264", macro_block_size=2, ffmpeg_log_level="error", output_params=options
+        str(path), (64, 48), fps=10, codec="libx264", macro_block_size=2, output_params=options
     )
     writer.send(None)
     for row in range(31):
@@ -164,7 +164,9 @@ def test_jumps_cases_and_links(opened: Page, report: Path) -> None:
 def test_filter_reaches_the_player(opened: Page) -> None:
     opened.click("[data-testid=agent-1]")
     assert opened.run("document.querySelector('[data-testid=filter]').hidden") is False
-    off = opened.run("[...document.querySelectorAll('.case:not([hidden]) .side')].map((n) => n.classList.contains('off'))")
+    off = opened.run(
+        "[...document.querySelectorAll('.case:not([hidden]) .side')].map((n) => n.classList.contains('off'))"
+    )
     assert off == [True, False]
     opened.click("[data-testid=clear]")
     assert opened.run("document.querySelectorAll('.off').length") == 0
@@ -174,6 +176,8 @@ def test_filter_reaches_the_player(opened: Page) -> None:
 def test_fits_the_window(opened: Page, width: int, columns: int) -> None:
     opened.resize(width, 844)
     assert opened.run("document.documentElement.scrollWidth") <= width
-    tops = opened.run("[...document.querySelectorAll('.case:not([hidden]) canvas')].map((n) => n.getBoundingClientRect().x)")
+    tops = opened.run(
+        "[...document.querySelectorAll('.case:not([hidden]) canvas')].map((n) => n.getBoundingClientRect().x)"
+    )
     assert len(set(tops)) == columns
     assert opened.run("document.querySelector('.case:not([hidden]) .strips').getBoundingClientRect().right") <= width
