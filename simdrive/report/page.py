@@ -34,6 +34,7 @@ from simdrive.eval.verdict import Verdict
 from simdrive.report.evidence import Evidence, Group, gather, groups_of, series_of
 from simdrive.report.gallery import Card, cards
 from simdrive.report.judging import MEANS, Judged, judged_groups, verdict_of
+from simdrive.report.player import player_of
 from simdrive.report.svg import Mark, colour, curve, span
 from simdrive.report.table import p_text
 
@@ -75,7 +76,7 @@ class PageOptions:
     videos: str = "worst:12"
     baseline: str | None = None
     gate: Gate = field(default_factory=Gate)
-    budget_bytes: int = 14_000_000
+    budget_bytes: int = 13_000_000
 
 
 def write_report(paths: Sequence[Path], out: Path, options: PageOptions | None = None) -> Verdict:
@@ -99,7 +100,7 @@ def write_report(paths: Sequence[Path], out: Path, options: PageOptions | None =
 
 def render(evidence: Evidence, groups: Sequence[Judged], verdict: Verdict, options: PageOptions, folder: Path) -> str:
     """Return the page as text; ``folder`` is where it will lie, for links to clips that are not embedded."""
-    script = _part("page.js")
+    script = _part("page.js") + _part("player.js")
     interval_of = _interval_of(evidence)
     page = {
         "verdict": verdict,
@@ -117,18 +118,20 @@ def render(evidence: Evidence, groups: Sequence[Judged], verdict: Verdict, optio
         "scenarios": _heat(evidence, groups),
         "cards": _cards(evidence, groups, options, folder),
         "choice": options.videos,
+        "player": player_of(evidence, [each.group for each in groups]),
         "missing": [(each.group, each.group.planned - len(each.group.episodes)) for each in groups
                     if each.group.planned > len(each.group.episodes)],
         "errors": [error for facts in evidence.runs for error in facts.errors],
         "metric_errors": _metric_errors(evidence.episodes),
         "repeated": evidence.repeated,
         "csv": _csv(evidence.episodes),
-        "style": Markup(_part("page.css")),  # noqa: S704 - our own file
+        "style": Markup(_part("page.css") + _part("player.css")),  # noqa: S704 - our own file
         "script": Markup(script),  # noqa: S704 - our own file
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }  # fmt: skip
-    loader = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return loader.from_string(_part("page.html")).render(page)
+    loader = jinja2.Environment(loader=jinja2.FunctionLoader(_part), autoescape=True, undefined=jinja2.StrictUndefined,
+                                trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    return loader.get_template("page.html").render(page)
 
 
 def _interval_of(evidence: Evidence) -> IntervalOf:
