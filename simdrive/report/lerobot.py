@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -132,8 +133,9 @@ def task_of(scenario: str) -> str:
 
 
 def _lengths(store: RunStore) -> dict[str, int]:
-    counts = store.columns("steps", ["row"])["row"].value_counts()
-    return {str(store.plan["key"].iloc[row]): int(count) for row, count in counts.items()}
+    rows = store.columns("steps", ["row"])["row"].to_numpy(np.int64)
+    counts = np.bincount(rows, minlength=len(store.plan)).tolist()
+    return dict(zip(store.plan["key"].astype(str), counts, strict=True))
 
 
 def _files(root: Path, keys: Sequence[str], lengths: dict[str, int], per_file: int) -> list[_File]:
@@ -155,7 +157,7 @@ def _rows_file(
     store: RunStore, file: _File, tasks: dict[str, int], before: Sequence[_Episode], everything: dict[str, list[Any]]
 ) -> list[_Episode]:
     """Write the rows of one file, one row group per episode; also adds them to ``everything``."""
-    facts = store.episodes().set_index("key", drop=False)
+    facts = {str(row["key"]): row for row in store.episodes().to_dict("records")}
     index = int(before[-1].facts["dataset_to_index"]) if before else 0
     written = []
     with pq.ParquetWriter(file.path("data", ".parquet"), _schema(), compression="snappy") as writer:
@@ -170,8 +172,8 @@ def _rows_file(
             line: dict[str, Any] = {
                 "episode_index": number, "tasks": [task], "length": length, **file.named("data"),
                 "dataset_from_index": index, "dataset_to_index": index + length,
-                **{name: _plain(facts.loc[key, name]) for name in _FACTS},
-                "failure": float(facts.loc[key].get("failure", float("nan"))),
+                **{name: _plain(facts[key][name]) for name in _FACTS},
+                "failure": float(facts[key].get("failure", math.nan)),
             }  # fmt: skip
             written.append(_Episode(line, {name: row_stats(values) for name, values in columns.items()}))
             index += length

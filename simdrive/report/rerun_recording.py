@@ -52,16 +52,16 @@ def write_rerun(store: RunStore, keys: Sequence[str], out: Path) -> int:
     """
     rr = need_rerun()
     out.parent.mkdir(parents=True, exist_ok=True)
+    agents = store.plan.set_index("key")["agent"]
 
     def write(temporary: Path) -> None:
         stream = rr.RecordingStream(APPLICATION, recording_id=f"{APPLICATION}-{keys[0]}")
         stream.save(temporary)
         for key in keys:
-            entry = store.plan[store.plan["key"] == key].iloc[0]
             log = store.load_log(key)
             if len(log.t_us):
                 case = f"{log.case.scenario}-{log.case.key[:8]}"
-                _write_episode(rr, stream, log, case, f"{entry['agent']}-{key[:8]}")
+                _write_episode(rr, stream, log, case, f"{agents[key]}-{key[:8]}")
         stream.flush()
         stream.disconnect()
 
