@@ -36,7 +36,7 @@ def doctor(json: bool = typer.Option(False, "--json", help="print one JSON objec
 
     Exit code 1 if something is broken that simdrive cannot do without.
     """
-    findings = [*_machine(), *_packages(), *_models(), _gpu(), _ffmpeg(), _browser(), _kernels(), *_zoo()]
+    findings = [*_machine(), *_packages(), *_extras(), _gpu(), _ffmpeg(), _browser(), _kernels(), *_zoo()]
     if json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -85,9 +85,10 @@ def _package(name: str, wanted: str, missing: Literal["absent", "broken"], remed
     return Finding(name, "ok", found)
 
 
-def _models() -> Iterator[Finding]:
+def _extras() -> Iterator[Finding]:
     for name in ("torch", "transformers", "safetensors"):
         yield _package(name, "", "absent", "pip install 'simdrive[models]'")
+    yield _package("rerun-sdk", ">=0.41", "absent", "pip install 'simdrive[rerun]'")
 
 
 def _gpu() -> Finding:

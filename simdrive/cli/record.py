@@ -1,4 +1,4 @@
-"""``simdrive record``: one episode as a video, driven now or taken from a run folder."""
+"""``simdrive record``: an episode as a video, driven now or taken from a run folder; or several of one case."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import typer
 from simdrive.cli.compose import chosen, compose_config
 from simdrive.cli.console import guarded, print_json, stdout
 from simdrive.cli.corrupted import take_corruption
+from simdrive.cli.record_panes import record_side_by_side
 from simdrive.errors import ParameterError
 
+STORED = ("run", "key", "window", "fps", "out")  # options beside a stored episode
 GIF_BEFORE_US, GIF_AFTER_US = 1_200_000, 3_800_000  # around the moment when the hazard comes into sight
 
 
@@ -23,19 +25,27 @@ def record(
     ),
     json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
 ) -> None:
-    """Drive one case and write its video, or re-render a stored episode (run=FOLDER key=KEY).
+    """Drive one case and write its video, or re-render a stored episode (run=FOLDER key=KEY), or up to four of one case
+    side by side (run=FOLDER side_by_side=[a,b]).
 
     Options (key=value, defaults in configs/record.yaml): scenario, seed, hazard, params.NAME=VALUE, agent, latency
     (constant, lognormal, trace, chip) with its fields, mode, waiting, deadline, aeb_monitor, corruption (a name) with its
     fields, window=[from,to], fps, out.
+    side_by_side takes agents, or AGENT@SETTING for one of several settings; without key=KEY it shows the nth=1 case, those
+    that one survives and another does not first.
     An out that ends in .gif gives a small picture of the seconds around the hazard.
     """
     given = [f"++{word}" if word.startswith("params.") else word for word in words or []]
     words, *corruption = take_corruption(given)
     config = compose_config("record", words)
     target = _target(config)
+    if config["side_by_side"] is not None:
+        _check_stored(given, (*STORED, "side_by_side", "nth"))
+        around = GIF_BEFORE_US, GIF_AFTER_US
+        record_side_by_side(config, target, _window(config), around, json)
+        return
     if config["run"] is not None or config["key"] is not None:
-        _check_stored(given)
+        _check_stored(given, STORED)
         log, caption, damage = _stored(config)
     else:
         log, caption, damage = _driven(config, chosen("latency", words, "constant"), *corruption)
@@ -46,7 +56,7 @@ def record(
 
 def _target(config: dict[str, Any]) -> Path | None:
     """Check what the video is to be before anything is driven."""
-    from simdrive.report.video import check_name
+    from simdrive.report.encode import check_name
 
     fps = config["fps"]
     if fps is not None and (isinstance(fps, bool) or not isinstance(fps, int | float) or not 1 <= fps <= 100):
@@ -69,11 +79,12 @@ def _window(config: dict[str, Any]) -> tuple[int, int] | None:
     return round(window[0] * 1e6), round(window[1] * 1e6)
 
 
-def _check_stored(words: list[str]) -> None:
+def _check_stored(words: list[str], allowed: tuple[str, ...]) -> None:
     """Refuse options that a stored episode has settled already."""
-    allowed = ("run", "key", "window", "fps", "out")
     for word in words:
         name = word.lstrip("+").partition("=")[0]
+        if name in ("nth", "side_by_side") and name not in allowed:
+            raise ParameterError(f"{name} goes with side_by_side=[a,b], not with one episode")
         if name not in allowed:
             raise ParameterError(f"{name} is settled by the stored episode; with run= give only {', '.join(allowed)}")
 
@@ -84,7 +95,11 @@ def _stored(config: dict[str, Any]) -> tuple[Any, Any, Any]:
     from simdrive.report.hud import Caption
 
     if config["run"] is None or config["key"] is None:
-        raise ParameterError("a stored episode needs both run=FOLDER and key=KEY")
+        raise ParameterError(
+            "a stored episode needs both run=FOLDER and key=KEY; for a comparison give side_by_side=[a,b]"
+        )
+    if isinstance(config["run"], list):
+        raise ParameterError("several run folders go with side_by_side=[a,b]; for one episode give run=FOLDER key=KEY")
     store = RunStore.open(Path(str(config["run"])))
     log = store.load_log(str(config["key"]))
     entry = store.plan[store.plan["key"] == str(config["key"])].iloc[0]

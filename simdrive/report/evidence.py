@@ -136,7 +136,7 @@ class Group:
 def groups_of(evidence: Evidence) -> list[Group]:
     """Return the groups in plan order."""
     plan = evidence.plan
-    full = _full_labels(plan)
+    full = full_labels(plan)
     short = dict(zip(dict.fromkeys(full), short_labels(list(dict.fromkeys(full))), strict=True))
     agents, settings = list(dict.fromkeys(plan["agent"])), list(short)
     label_of = dict(zip(plan["key"], full, strict=True))
@@ -178,7 +178,8 @@ def _group(
     )  # fmt: skip
 
 
-def _full_labels(plan: pd.DataFrame) -> list[str]:
+def full_labels(plan: pd.DataFrame) -> list[str]:
+    """Return latency, camera and corruption of each row as one label."""
     rows = plan[["latency", "camera", "corruption"]].itertuples(index=False, name=None)
     return [", ".join(str(part) for part in row if part) for row in rows]
 

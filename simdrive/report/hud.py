@@ -107,6 +107,11 @@ def outcome(log: EpisodeLog) -> str:
     }[log.end]
 
 
+def outcome_colour(log: EpisodeLog) -> Colour:
+    """Return the colour of an outcome: good, bad, or a case that does not count."""
+    return GOOD if log.end == EndReason.GOAL else WARN if log.end == EndReason.BLOCKED else BAD
+
+
 def outcome_note(log: EpisodeLog) -> str:
     """Return the small print below the outcome."""
     if log.end == EndReason.BLOCKED:
@@ -147,18 +152,26 @@ def subtitle(log: EpisodeLog, caption: Caption) -> str:
     return "  ·  ".join(part for part in parts if part)
 
 
-def strip(log: EpisodeLog, row: int, ttc_s: float, caption: Caption, size: tuple[int, int]) -> Image.Image:
-    """Draw the full strip of one frame; ``size`` is its width and height in pixels (at least 640 x 140)."""
+def strip(
+    log: EpisodeLog, row: int, ttc_s: float, caption: Caption, size: tuple[int, int], headed: bool = True
+) -> Image.Image:
+    """Draw the full strip of one frame.
+
+    Args:
+        log: the episode, at the frame rate of the video.
+        row: of the frame.
+        ttc_s: time to collision there.
+        caption: who drives.
+        size: width and height in pixels, at least 640 x 140 (114 without a head).
+        headed: the first line says scenario, driver and time.
+    """
     width, height = size
     image = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(image)
     words = readout(log, row, ttc_s)
-    name = title(log)
-    draw.text((16, 24), name, INK, font(20), "ls")
-    draw.text((width - 16, 24), words.time, INK, font(20), "rs")
-    start = 16 + text_width(name, 20) + 16
-    room = width - 16 - text_width(words.time, 20) - 20 - start
-    draw.text((start, 24), fitting(subtitle(log, caption), 13, room), FAINT, font(13), "ls")
+    down = 0 if headed else -26
+    if headed:
+        _head(draw, log, words, caption, width)
     gauges = (
         ("speed", words.speed, INK),
         ("time to collision", words.ttc, words.ttc_colour),
@@ -166,34 +179,47 @@ def strip(log: EpisodeLog, row: int, ttc_s: float, caption: Caption, size: tuple
     )
     for place, (label, value, colour) in enumerate(gauges):
         x = 16 + 150 * place
-        draw.text((x, 44), label, FAINT, font(11), "ls")
-        draw.text((x, 67), value, colour, font(21), "ls")
-    _badges(draw, words, width - 16, 40, 14)
-    _legend(draw, 16, 84)
-    timeline(draw, (128, 78, width - 16, height - 8), log, row)
+        draw.text((x, 44 + down), label, FAINT, font(11), "ls")
+        draw.text((x, 67 + down), value, colour, font(21), "ls")
+    _badges(draw, words, width - 16, 40 + down, 14)
+    _legend(draw, 16, 84 + down)
+    timeline(draw, (128, 78 + down, width - 16, height - 8), log, row)
     return image
 
 
-def compact_strip(log: EpisodeLog, row: int, ttc_s: float, caption: Caption, size: tuple[int, int]) -> Image.Image:
-    """Draw the strip of a small picture: two lines of text over the timing strip."""
+def _head(draw: ImageDraw.ImageDraw, log: EpisodeLog, words: Readout, caption: Caption, width: int) -> None:
+    name = title(log)
+    draw.text((16, 24), name, INK, font(20), "ls")
+    draw.text((width - 16, 24), words.time, INK, font(20), "rs")
+    start = 16 + text_width(name, 20) + 16
+    room = width - 16 - text_width(words.time, 20) - 20 - start
+    draw.text((start, 24), fitting(subtitle(log, caption), 13, room), FAINT, font(13), "ls")
+
+
+def compact_strip(
+    log: EpisodeLog, row: int, ttc_s: float, caption: Caption, size: tuple[int, int], headed: bool = True
+) -> Image.Image:
+    """Draw the strip of a small picture: two lines of text, one without a head, over the timing strip."""
     width, height = size
     image = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(image)
     words = readout(log, row, ttc_s)
-    draw.text((6, 14), fitting(f"{title(log)}  ·  {caption.agent}  ·  {caption.latency}", 11, width - 60),
-              INK, font(11), "ls")  # fmt: skip
-    draw.text((width - 6, 14), words.time, INK, font(11), "rs")
+    down = 0 if headed else -16
+    if headed:
+        name = f"{title(log)}  ·  {caption.agent}  ·  {caption.latency}"
+        draw.text((6, 14), fitting(name, 11, width - 60), INK, font(11), "ls")
+        draw.text((width - 6, 14), words.time, INK, font(11), "rs")
     x = 6.0
     for label, value, colour in (
         ("", words.speed, INK),
         ("TTC ", words.ttc, words.ttc_colour),
         ("plan ", words.plan_age, INK),
     ):
-        draw.text((x, 30), label, FAINT, font(11), "ls")
-        draw.text((x + text_width(label, 11), 30), value, colour, font(11), "ls")
+        draw.text((x, 30 + down), label, FAINT, font(11), "ls")
+        draw.text((x + text_width(label, 11), 30 + down), value, colour, font(11), "ls")
         x += 84
-    _badges(draw, words, width - 6, 20, 10)
-    timeline(draw, (6, 36, width - 6, height - 4), log, row)
+    _badges(draw, words, width - 6, 20 + down, 10)
+    timeline(draw, (6, 36 + down, width - 6, height - 4), log, row)
     return image
 
 

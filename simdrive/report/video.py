@@ -5,29 +5,23 @@ Same log, same frames. Nothing is driven again: the pictures are rendered anew f
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw
 
 from simdrive.corrupt.corruption import Corruption
-from simdrive.errors import ParameterError
-from simdrive.eval.files import write_atomically
+from simdrive.report.encode import check_name, write_gif, write_video
 from simdrive.report.hud import (
     BACKGROUND,
-    BAD,
-    COLOURS,
-    GOOD,
     INK,
-    WARN,
     Caption,
     compact_strip,
     font,
     outcome,
+    outcome_colour,
     outcome_note,
     strip,
 )
@@ -39,7 +33,7 @@ from simdrive.sim.lighting import TUNNEL_END, TUNNEL_START, WALL_LEFT, WALL_RIGH
 from simdrive.sim.scene_cache import scene_of
 from simdrive.sim.spec import WorldSpec
 from simdrive.sim.state import VULNERABLE
-from simdrive.types import Bytes, CameraSpec, EndReason, EpisodeLog, Long
+from simdrive.types import Bytes, CameraSpec, EpisodeLog, Long
 
 CARD_S = 1.5  # how long the outcome stays
 _CHUNK = 8  # frames rendered together
@@ -60,6 +54,7 @@ class Layout:
     strip_height: int = 156
     supersample: int = 2
     compact: bool = False
+    headed: bool = True  # the strip says scenario, driver and time
 
     @property
     def size(self) -> tuple[int, int]:
@@ -81,96 +76,6 @@ class Layout:
 
 FULL = Layout()
 SMALL = Layout(camera=(364, 208), bird_width=156, strip_height=64, supersample=2, compact=True)
-
-
-def write_video(path: Path | str, frames: Iterable[Bytes], fps: float) -> int:
-    """Write frames ``[H, W, 3]`` uint8 of one even size as H.264 (yuv420p, streamable); return how many.
-
-    The file appears when it is complete. One encoder thread: the bytes do not depend on the machine's cores.
-
-    Raises:
-        ParameterError: if there is no frame, or a frame has another shape or an odd size.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-
-    def write(temporary: Path) -> None:
-        nonlocal count
-        count = _encode(temporary, _checked(frames), fps)
-
-    write_atomically(path, write)
-    return count
-
-
-def _encode(path: Path, frames: Iterator[Bytes], fps: float) -> int:
-    first = next(frames)
-    options = ["-threads", "1", "-preset", "veryfast", "-crf", "22", "-movflags", "+faststart"]
-    exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1", "-f", "mp4"]
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (first.shape[1], first.shape[0]), fps=fps, codec="libx264", pix_fmt_out="yuv420p",
-        macro_block_size=2, quality=None, ffmpeg_log_level="error", output_params=options + exact,
-    )  # fmt: skip
-    writer.send(None)
-    count = 0
-    try:
-        for frame in itertools.chain([first], frames):
-            writer.send(np.ascontiguousarray(frame))
-            count += 1
-    finally:
-        writer.close()
-    return count
-
-
-def _checked(frames: Iterable[Bytes]) -> Iterator[Bytes]:
-    shape: tuple[int, ...] | None = None
-    for frame in frames:
-        if (
-            frame.ndim != 3
-            or frame.shape[2] != 3
-            or frame.dtype != np.uint8
-            or frame.shape[0] % 2
-            or frame.shape[1] % 2
-        ):
-            raise ParameterError(f"frames must be uint8 [H, W, 3] with even H and W, got {frame.dtype} {frame.shape}")
-        if shape is not None and frame.shape != shape:
-            raise ParameterError(f"all frames of a video need one size, got {shape} and {frame.shape}")
-        shape = frame.shape
-        yield frame
-    if shape is None:
-        raise ParameterError("a video needs at least one frame")
-
-
-def write_gif(path: Path | str, frames: Iterable[Bytes], fps: float) -> int:
-    """Write frames as an endless GIF with one palette for all of them; return how many.
-
-    Raises:
-        ParameterError: as :func:`write_video`.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images = [Image.fromarray(frame) for frame in _checked(frames)]
-    width, height = images[0].size
-    some = images[:: max(len(images) // 6, 1)]
-    sheet = Image.new("RGB", (width, height * len(some)))
-    for place, image in enumerate(some):
-        sheet.paste(image, (0, height * place))
-    palette = _palette(sheet)
-    flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-
-    def write(temporary: Path) -> None:
-        flat[0].save(temporary, format="GIF", save_all=True, append_images=flat[1:], duration=round(1000 / fps), loop=0)
-
-    write_atomically(path, write)
-    return len(flat)
-
-
-def _palette(sheet: Image.Image) -> Image.Image:
-    """Return a picture whose palette holds the most frequent colours of ``sheet`` and all colours of the strip."""
-    frequent = sheet.quantize(256 - len(COLOURS), Image.Quantize.MEDIANCUT).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*(part for colour in COLOURS for part in colour), *frequent])
-    return palette
 
 
 def episode_frames(
@@ -198,19 +103,32 @@ def episode_frames(
         ParameterError: if ``fps`` or the window is out of range, or the log holds no row.
     """
     times = frame_times(log, fps, *(window_us or (None, None)))
-    fine = resample(log, times)
-    steps = rows_before(log, times)
-    ttc = ttc_rows(log)[steps]
     frame = np.zeros((0, 0, 3), np.uint8)
-    for begin in range(0, len(times), _CHUNK):
-        rows = list(range(begin, min(begin + _CHUNK, len(times))))
-        for row, pictures in zip(rows, _pictures(fine, spec, rows, layout, corruption, steps), strict=True):
-            frame = _composed(pictures, fine, row, float(ttc[row]), caption, layout)
-            yield frame
+    for frame in frames_at(log, spec, times, caption=caption, layout=layout, corruption=corruption):
+        yield frame
     if int(times[-1]) == int(log.t_us[-1]):
         card = end_card(frame, log, layout)
         for _ in range(round(CARD_S * fps)):
             yield card
+
+
+def frames_at(
+    log: EpisodeLog,
+    spec: WorldSpec,
+    times_us: Long,
+    *,
+    caption: Caption,
+    layout: Layout,
+    corruption: Corruption | None = None,
+) -> Iterator[Bytes]:
+    """Yield one frame ``[H, W, 3]`` per time; arguments as of :func:`episode_frames`."""
+    fine = resample(log, times_us)
+    steps = rows_before(log, times_us)
+    ttc = ttc_rows(log)[steps]
+    for begin in range(0, len(times_us), _CHUNK):
+        rows = list(range(begin, min(begin + _CHUNK, len(times_us))))
+        for row, pictures in zip(rows, _pictures(fine, spec, rows, layout, corruption, steps), strict=True):
+            yield _composed(pictures, fine, row, float(ttc[row]), caption, layout)
 
 
 def _pictures(
@@ -221,7 +139,7 @@ def _pictures(
     camera, view = layout.camera_spec(), layout.view(log.cruise_speed_mps)
     state = state_from_log(log, scene, rows)
     frames = render([scene], state, [camera])
-    rgb = _seen(frames.rgb, log, rows, camera, corruption, steps)
+    rgb = as_seen(frames.rgb, log, rows, camera, corruption, steps)
     above, walls = _for_review(state, log, rows), _tunnel(state)
     route = route_points(spec)
     for place, row in enumerate(rows):
@@ -230,7 +148,7 @@ def _pictures(
         yield front, draw_on_birdseye(bird, view, route, log, row)
 
 
-def _seen(
+def as_seen(
     rgb: Bytes, log: EpisodeLog, rows: list[int], camera: CameraSpec, corruption: Corruption | None, steps: Long
 ) -> Bytes:
     """Return the camera's pictures as a corruption of this camera leaves them."""
@@ -273,7 +191,7 @@ def _composed(
     frame[:bottom, :split], frame[:bottom, split:] = pictures
     frame[:bottom, split - 1 : split + 1] = BACKGROUND
     draw = compact_strip if layout.compact else strip
-    frame[bottom:] = np.asarray(draw(log, row, ttc_s, caption, (width, layout.strip_height)))
+    frame[bottom:] = np.asarray(draw(log, row, ttc_s, caption, (width, layout.strip_height), layout.headed))
     return frame
 
 
@@ -285,8 +203,7 @@ def end_card(frame: Bytes, log: EpisodeLog, layout: Layout) -> Bytes:
     image = Image.fromarray(card)
     draw = ImageDraw.Draw(image)
     large, small = (18, 12) if layout.compact else (38, 18)
-    colour = GOOD if log.end == EndReason.GOAL else WARN if log.end == EndReason.BLOCKED else BAD
-    draw.text((split / 2, bottom / 2 - large * 0.5), outcome(log), colour, font(large), "mm")
+    draw.text((split / 2, bottom / 2 - large * 0.5), outcome(log), outcome_colour(log), font(large), "mm")
     draw.text((split / 2, bottom / 2 + large * 0.75), outcome_note(log), INK, font(small), "mm")
     return np.asarray(image)
 
@@ -314,13 +231,3 @@ def record_episode(
         log, spec, caption=caption, fps=fps, layout=layout, window_us=window_us, corruption=corruption
     )
     return (write_gif if gif else write_video)(out, frames, fps)
-
-
-def check_name(out: Path) -> None:
-    """Check that a video's name says what to write.
-
-    Raises:
-        ParameterError: if it ends in neither ``.mp4`` nor ``.gif``.
-    """
-    if out.suffix not in (".mp4", ".gif"):
-        raise ParameterError(f"out must end in .mp4 or .gif, got {out.as_posix()!r}")
