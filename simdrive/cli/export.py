@@ -105,14 +105,23 @@ def _keys(store: Any, choice: str) -> list[str]:
     episodes = store.episodes()
     if choice in set(episodes["key"]):
         return [choice]
-    if choice not in ("all", "failures") and not choice.startswith("worst"):
+    if choice not in ("all", "successes", "failures") and not choice.startswith("worst"):
         raise ParameterError(
-            f"--choose must be all, failures, worst:N or the key of a finished episode, got {choice!r}"
+            f"--choose must be all, successes, failures, worst:N or the key of a finished episode, got {choice!r}"
         )
-    keys = chosen_keys(episodes, choice)
+    keys = _successes(episodes) if choice == "successes" else chosen_keys(episodes, choice)
     if not keys:
         raise ParameterError(f"--choose {choice} finds no episode in {store.path}; try all or worst:1")
     return keys
+
+
+def _successes(episodes: Any) -> list[str]:
+    """Return the keys of the scored episodes that did not fail."""
+    from simdrive.eval.summary import counted
+
+    if "failure" not in episodes:
+        raise ParameterError("--choose successes needs the metric failure, which this run was not scored with")
+    return [str(key) for key in counted(episodes).query("failure == 0")["key"]]
 
 
 def _tidy(store: Any, name: str) -> Any:
