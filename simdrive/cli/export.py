@@ -105,11 +105,16 @@ def _keys(store: Any, choice: str) -> list[str]:
     episodes = store.episodes()
     if choice in set(episodes["key"]):
         return [choice]
-    if choice not in ("all", "failures") and not choice.startswith("worst"):
+    if choice not in ("all", "successes", "failures") and not choice.startswith("worst:"):
         raise ParameterError(
-            f"--choose must be all, failures, worst:N or the key of a finished episode, got {choice!r}"
+            f"--choose must be all, successes, failures, worst:N or the key of a finished episode, got {choice!r}"
         )
-    keys = chosen_keys(episodes, choice)
+    if choice == "successes":
+        failed = set(chosen_keys(episodes, "failures"))
+        scored = episodes[episodes["failure"].notna()].sort_values("row")["key"]
+        keys = [str(key) for key in scored if key not in failed]
+    else:
+        keys = chosen_keys(episodes, choice)
     if not keys:
         raise ParameterError(f"--choose {choice} finds no episode in {store.path}; try all or worst:1")
     return keys
