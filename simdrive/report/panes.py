@@ -136,6 +136,8 @@ def _banner(caption: Caption, ended: EpisodeLog | None, board: Board) -> Bytes:
     pad, middle, right = large // 2, height / 2, width - large // 2
     if ended is not None:
         words = outcome(ended)
+        if ended.contact is not None:
+            words += f"  ·  {ended.contact.t_us / 1e6:.1f} s"  # other outcomes say when by themselves
         left = right - font(small).getlength(words) - 2 * pad
         draw.rounded_rectangle((left, 4, right, height - 5), 4, fill=outcome_colour(ended))
         draw.text(((left + right) / 2, middle), words, BACKGROUND, font(small), "mm")
