@@ -184,7 +184,8 @@ def _columns(log: EpisodeLog, episode: int, first: int, task: int) -> Rows:
     rows = rollout_rows(log)
     count = len(rows["action"])
     frame = np.arange(count, dtype=np.int64)
-    counters = (frame / FPS).astype(np.float32), frame, np.full(count, episode), first + frame, np.full(count, task)
+    times = (frame / FPS).astype(np.float32)
+    counters: list[Any] = [times, frame, np.full(count, episode), first + frame, np.full(count, task)]
     return rows | {name: values.astype(kind) for (name, kind), values in zip(COUNTERS.items(), counters, strict=True)}
 
 

@@ -27,7 +27,7 @@ from simdrive.types import EpisodeLog
 MOST_BYTES = 1_200_000  # of all cases: numbers and drawings
 _AHEAD_RANGE_M, _HORIZON_S = (40.0, 70.0), 2.6  # as in the videos
 # The signs that could end a script element or start markup, and two line ends that JSON allows and JavaScript did not.
-_UNSAFE = {sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+_UNSAFE: dict[str, str | int | None] = {sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 @dataclass(frozen=True)

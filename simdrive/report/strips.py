@@ -16,7 +16,7 @@ from markupsafe import Markup
 from simdrive.report.hud import TTC_BAD_S, TTC_SHOWN_S, packed
 from simdrive.report.svg import DASHES, ticks
 from simdrive.report.tracks import readings
-from simdrive.types import EpisodeLog, Float, RequestStatus
+from simdrive.types import EpisodeLog, Float, Long, RequestStatus
 
 WIDE, HIGH, MARGIN = 1000, 100, 4  # of a drawing, before the page stretches it; above and below, room for the line
 ROW_HIGH = 10  # of one row of request bars
@@ -71,7 +71,7 @@ def _n(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _across(t_us: Float, window: tuple[int, int]) -> Float:
+def _across(t_us: Float | Long, window: tuple[int, int]) -> Float:
     span = max(window[1] - window[0], 1)
     return np.asarray(WIDE * (np.asarray(t_us, np.float64) / 1e3 - window[0]) / span)
 

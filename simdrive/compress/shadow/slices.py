@@ -51,15 +51,14 @@ def nearest_ahead(batch: ObservationBatch) -> list[tuple[str, float]]:
     forward, right = _placed(batch)
     ahead = view.present & view.visible & (forward > 0.0) & (np.abs(right) < _CORRIDOR_M) & (forward < DISTANCES_M[-1])
     ahead[:, 0] = False
-    for shape in (Shape.BUILDING,):
-        ahead &= view.shape != shape
+    ahead &= view.shape != Shape.BUILDING
     distance = np.where(ahead, np.hypot(forward, right), np.inf)
     nearest = distance.argmin(axis=1)
     found = []
     for row, column in enumerate(nearest.tolist()):
         gap_m = float(distance[row, column])
-        shape = int(view.shape[row, column])
-        found.append((KINDS.get(Shape(shape), "other"), gap_m) if math.isfinite(gap_m) else (NOBODY, math.inf))
+        kind = KINDS.get(Shape(int(view.shape[row, column])), "other")
+        found.append((kind, gap_m) if math.isfinite(gap_m) else (NOBODY, math.inf))
     return found
 
 
