@@ -20,11 +20,13 @@ _RMS = 0.2  # of an update's entries, about what AdamW's have (Liu et al. 2025, 
 class Muon(torch.optim.Optimizer):
     """Steps of matrices whose singular values are all about one: a rare direction moves as far as a frequent one.
 
-    torch.optim.Muon does the same in bfloat16, which processors without such units do four times slower than this.
+    torch.optim.Muon does the same, but always in bfloat16, which processors without such units do four times slower.
     """
 
-    def __init__(self, matrices: list[torch.Tensor], weight_decay: float) -> None:
+    def __init__(self, matrices: list[torch.Tensor], weight_decay: float, dtype: torch.dtype = torch.float32) -> None:
+        """Take the matrices to move; ``dtype`` is of the products alone, momentum and weights keep theirs."""
         super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay})
+        self._dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -37,20 +39,23 @@ class Muon(torch.optim.Optimizer):
                 if "momentum" not in kept:
                     kept["momentum"] = torch.zeros_like(matrix)
                 kept["momentum"].lerp_(matrix.grad, 1.0 - _MOMENTUM)
-                update = orthogonal(matrix.grad.lerp(kept["momentum"], _MOMENTUM))
+                update = orthogonal(matrix.grad.lerp(kept["momentum"], _MOMENTUM), self._dtype)
                 matrix.mul_(1.0 - group["lr"] * group["weight_decay"])
                 matrix.add_(update, alpha=-group["lr"] * _RMS * math.sqrt(max(matrix.shape)))
 
 
-def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """Return ``matrix`` with its singular values moved near one (0.7 to 1.2); zero stays zero."""
+def orthogonal(matrix: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return ``matrix`` with its singular values moved near one (0.7 to 1.2); zero stays zero.
+
+    The rounds correct themselves, so that products in bfloat16 are good enough where they are faster.
+    """
     wide = matrix.shape[0] <= matrix.shape[1]
     found = matrix if wide else matrix.T
-    found = found / found.norm().clamp(min=1e-7)
+    found = (found / found.norm().clamp(min=1e-7)).to(dtype)
     for _ in range(_ROUNDS):
         square = found @ found.T
         found = torch.addmm(found, torch.addmm(square, square, square, beta=_B, alpha=_C), found, beta=_A)
-    return found if wide else found.T
+    return (found if wide else found.T).to(matrix.dtype)
 
 
 def optimizers(learner: torch.nn.Module, model: Any, settings: TrainSettings) -> list[torch.optim.Optimizer]:
@@ -66,7 +71,8 @@ def optimizers(learner: torch.nn.Module, model: Any, settings: TrainSettings) ->
     groups = [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=_BETAS, fused=True)]
     if matrices:
-        found.append(Muon(matrices, settings.weight_decay))
+        dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+        found.append(Muon(matrices, settings.weight_decay, dtype))
     for optimizer, gain in zip(found, (1.0, settings.muon_gain), strict=False):
         for group in optimizer.param_groups:
             group["gain"] = gain

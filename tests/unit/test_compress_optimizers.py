@@ -21,6 +21,9 @@ def test_singular_values_come_near_one_and_directions_stay(shape: tuple[int, int
     assert ((values > 0.65) & (values < 1.25)).all()
     assert (found - values.diag()).abs().max() < 1e-5
     assert not orthogonal(torch.zeros(*shape)).any()
+    rough = orthogonal(stretched, torch.bfloat16)
+    assert rough.dtype == matrix.dtype
+    assert (rough - orthogonal(stretched)).abs().max() < 0.05
 
 
 def test_steps_are_those_of_torch_but_for_its_rounding() -> None:

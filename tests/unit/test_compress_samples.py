@@ -101,6 +101,9 @@ def test_brightness_changes_but_not_the_scene() -> None:
     for before, after in zip(tiles, changed, strict=True):
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.99
     assert (changed != tiles).mean() > 0.9
+    rng = np.random.default_rng(1)
+    gain, lift = rng.uniform(0.8, 1.25, 4).astype(np.float32), rng.uniform(-16.0, 16.0, 4).astype(np.float32)
+    assert changed[3, 1, 2, 5, 0] == int(np.clip(np.float32(tiles[3, 1, 2, 5, 0]) * gain[3] + lift[3], 0.0, 255.0))
 
 
 def test_faults_belong_to_the_case() -> None:
