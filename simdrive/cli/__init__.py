@@ -15,6 +15,7 @@ from simdrive.cli import (
     doctor,
     evaluate,
     export,
+    flywheel,
     importing,
     latency,
     listing,
@@ -71,6 +72,7 @@ app.command("corrupt")(corrupt.corrupt)
 app.command("onnx")(onnx.onnx)
 app.command("ls")(listing.ls)
 app.command("shadow")(shadow.shadow)
+app.command("flywheel")(flywheel.flywheel)
 app.command("show")(show.show)
 app.command("search")(search.search)
 app.command("merge")(merge.merge)

@@ -82,8 +82,16 @@ def make_data(request: DataRequest, out: Path, workers: int = 1) -> Iterator[Sha
     Raises:
         UnknownNameError: if the suite, the agent or the model of ``labels`` does not exist.
     """
+    yield from make_samples(data_cases(request), request, out, workers)
+
+
+def make_samples(cases: tuple[Case, ...], request: DataRequest, out: Path, workers: int = 1) -> Iterator[ShardResult]:
+    """Yield the shards of a folder of given cases as they are made; suite and numbers of ``request`` do not count.
+
+    Raises:
+        UnknownNameError: if the agent or the model of ``labels`` does not exist.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    cases = data_cases(request)
     tasks = [
         ShardTask(str(_path(out, request, number)), cases[start : start + request.batch], request)
         for number, start in enumerate(range(0, len(cases), request.batch))

@@ -1,0 +1,51 @@
+"""Equal shares: arms learn from equally many rows, and from equally many of what the student had learned from before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from simdrive.compress.samples import Pictured, shards, write_shard
+from simdrive.errors import ParameterError
+
+TRAIN = "train"
+
+
+def rows_in(folder: Path) -> int:
+    """Return how many training rows a data folder holds."""
+    return sum(len(_places(path)) for path in shards([folder]))
+
+
+def drawn(folders: Sequence[Path], count: int, out: Path, seed: int) -> Path:
+    """Write ``count`` training rows of some data folders, drawn at random, into ``out``; what is there is kept.
+
+    Raises:
+        ParameterError: if there are fewer.
+        SimdriveError: if a folder holds no samples or a file is damaged.
+    """
+    path = out / "rows.parquet"
+    if path.is_file():
+        return out
+    files = shards(list(folders))
+    places = [(number, row) for number, file in enumerate(files) for row in _places(file)]
+    if len(places) < count:
+        raise ParameterError(f"{', '.join(map(str, folders))} hold {len(places)} training rows, {count} are asked for")
+    chosen = np.random.default_rng(seed).permutation(len(places))[:count]
+    wanted: dict[int, list[int]] = {}
+    for number, row in (places[k] for k in sorted(chosen.tolist())):
+        wanted.setdefault(number, []).append(row)
+    tables = [pq.read_table(files[number]).take(rows) for number, rows in wanted.items()]
+    meta = tables[0].schema.metadata
+    pictured = Pictured.from_json(meta[b"simdrive.pictured"].decode())
+    rows = [row for table in tables for row in table.to_pylist()]
+    out.mkdir(parents=True, exist_ok=True)
+    write_shard(path, rows, pictured, meta.get(b"simdrive.labels", b"").decode())
+    return out
+
+
+def _places(path: Path) -> list[int]:
+    split = pq.read_table(path, columns=["split"])["split"].to_pylist()
+    return [place for place, name in enumerate(split) if name == TRAIN]
