@@ -1,0 +1,1 @@
+"""Junctions: somebody is on the path that the ego takes over a crossing."""

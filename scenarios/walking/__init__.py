@@ -1,0 +1,1 @@
+"""People and animals that step in front of the ego, and whoever backs out of a driveway."""
