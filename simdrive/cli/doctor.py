@@ -89,6 +89,8 @@ def _extras() -> Iterator[Finding]:
     for name in ("torch", "transformers", "safetensors"):
         yield _package(name, "", "absent", "pip install 'simdrive[models]'")
     yield _package("rerun-sdk", ">=0.41", "absent", "pip install 'simdrive[rerun]'")
+    for name in ("ray", "submitit"):
+        yield _package(name, "", "absent", f"pip install 'simdrive[{name}]'")
 
 
 def _gpu() -> Finding:

@@ -26,16 +26,17 @@ def evaluate(
     """Drive a suite with several agents under a grid of latency settings and summarise it.
 
     Options (key=value, defaults in configs/eval.yaml): suite, agents, latency (constant, lognormal, trace, chip) with its
-    fields, mode, waiting, deadline, aeb_monitor, corruption (none, all, or names) with its fields, out, workers, batch,
-    scenarios, cases, seed, stop, record, metrics. A list where one value is expected is an axis of the grid:
-    'latency.delay_ms=[0,200,400]'. The same command continues an interrupted run.
+    fields, mode, waiting, deadline, aeb_monitor, corruption (none, all, or names) with its fields, out, workers, backend
+    (local, ray, submitit) with its fields, batch, scenarios, cases, seed, stop, record, metrics. A list where one value is
+    expected is an axis of the grid: 'latency.delay_ms=[0,200,400]'. The same command continues an interrupted run.
     """
     words, *corruption = take_corruption(words or [])
     config = compose_config("eval", words)
     if cfg:
         _print_config(config | {"corruption": {"name": corruption[0], **corruption[1]}})
         return
-    if isinstance(config["workers"], int) and config["workers"] > 1 and not dry_run:
+    is_local = chosen("backend", words, "local") == "local"
+    if isinstance(config["workers"], int) and config["workers"] > 1 and is_local and not dry_run:
         from simdrive.eval.pool import start_early
 
         start_early()
@@ -46,15 +47,17 @@ def evaluate(
     if dry_run:
         _dry_run(request, out, json)
         return
-    first_use()
-    from simdrive.eval.runner import run
+    from simdrive.build import instantiate
+    from simdrive.eval.backends.backend import Backend, Effort
 
+    backend: Backend = instantiate(config["backend"])
+    backend.check()
+    first_use()
+    provenance = {"arguments": sys.argv[1:], "commit": commit()}
     with progress() as shown:
-        store = run(
-            request, out, shown, workers=int(config["workers"]), batch=int(config["batch"]),
-            provenance={"arguments": sys.argv[1:], "commit": commit()},
-            agent_timeout_s=agent_timeout_s,
-        )  # fmt: skip
+        store = backend.drive(
+            request, out, shown, Effort(int(config["workers"]), int(config["batch"]), agent_timeout_s, provenance)
+        )
     if record != "none":
         from simdrive.report.clips import record_clips
 

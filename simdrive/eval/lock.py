@@ -38,6 +38,14 @@ def only_writer(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_busy(folder: Path) -> bool:
+    """Return whether another process is writing to a run folder."""
+    if not (folder / LOCK).is_file():
+        return False
+    with (folder / LOCK).open("ab") as stream:
+        return not _taken(stream)
+
+
 def _taken(stream: IO[bytes]) -> bool:
     try:
         import fcntl

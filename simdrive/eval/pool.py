@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from simdrive.errors import IncompleteRunError
 
@@ -26,6 +26,19 @@ def start_early() -> None:
     mark = warm_mark()
     if _METHOD == "forkserver" and mark is not None and mark.is_file():
         _start_server()
+
+
+class Crew(Protocol):
+    """Whoever applies functions to tasks; see :class:`Pool`."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks are done at the same time."""
+
+    def map(
+        self, function: Callable[[T], R], tasks: Iterable[T], lost: Callable[[T, str], R] | None = None
+    ) -> Iterator[R]:
+        """Yield the results of ``function`` over ``tasks`` in the order in which they finish."""
 
 
 class Pool:

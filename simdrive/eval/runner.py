@@ -7,6 +7,7 @@ workers changes a result.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -22,7 +23,7 @@ from simdrive.eval.grid import AgentConfig, LatencyConfig
 from simdrive.eval.keys import source_hash
 from simdrive.eval.lock import only_writer
 from simdrive.eval.plan import PlannedEpisode, plan_frame, planned_episodes
-from simdrive.eval.pool import Pool
+from simdrive.eval.pool import Crew, Pool
 from simdrive.eval.reference import CaseReference
 from simdrive.eval.sharding import Shard, parse_shard
 from simdrive.eval.stopping import StopRule, next_stop, outcome_counts, rounds
@@ -143,6 +144,7 @@ def run(
     provenance: dict[str, Any] | None = None,
     known: Sequence[CaseReference] = (),
     agent_timeout_s: float | None = None,
+    crew: AbstractContextManager[Crew] | None = None,
 ) -> RunStore:
     """Drive everything that is pending in ``out`` and compact it.
 
@@ -155,6 +157,7 @@ def run(
         provenance: further entries of ``run.json``.
         known: references of the cases in their order where another run has settled them; by default they are settled.
         agent_timeout_s: longest time on the host of one call of an agent, after which its chunk is given up; None = any.
+        crew: who works; by default ``workers`` processes of this machine.
 
     Raises:
         ParameterError: if workers or batch are below 1, or ``known`` are those of other cases.
@@ -170,7 +173,7 @@ def run(
     check_charges(request.agents, request.latencies)
     if not layout.is_empty(out):
         layout.check_config(out, request.config())
-    with only_writer(out), Pool(workers) as pool:
+    with only_writer(out), crew or Pool(workers) as pool:
         if request.stop is None:
             store, kept = _open(request, out, progress, pool, batch, provenance or {}, known)
             _drive(store, request, progress, pool, batch, kept, agent_timeout_s)
@@ -199,7 +202,7 @@ def _open(
     request: RunRequest,
     out: Path,
     progress: Progress,
-    pool: Pool,
+    pool: Crew,
     batch: int,
     provenance: dict[str, Any],
     known: Sequence[CaseReference],
@@ -227,7 +230,7 @@ def _kept(store: RunStore, settled: Sequence[tuple[ReferenceTask, Settled]]) -> 
     ]
 
 
-def _references(request: RunRequest, progress: Progress, pool: Pool, batch: int) -> list[tuple[ReferenceTask, Settled]]:
+def _references(request: RunRequest, progress: Progress, pool: Crew, batch: int) -> list[tuple[ReferenceTask, Settled]]:
     """Settle all cases; also score the expert's episodes behind them where the grid asks for these."""
     progress.stage("references", len(request.cases))
     block = reference_block(request.blocks()) if len(request.cases) <= _KEPT_CASES else None
@@ -251,7 +254,7 @@ def _drive(
     store: RunStore,
     request: RunRequest,
     progress: Progress,
-    pool: Pool,
+    pool: Crew,
     batch: int,
     kept: Sequence[KeepTask],
     agent_timeout_s: float | None,
@@ -312,7 +315,7 @@ def _drive_until(
     request: RunRequest,
     out: Path,
     progress: Progress,
-    pool: Pool,
+    pool: Crew,
     batch: int,
     provenance: dict[str, Any],
     agent_timeout_s: float | None,

@@ -19,6 +19,7 @@ from simdrive.errors import AgentUnavailableError
 from simdrive.types import Agent, Long, ObservationBatch, PlanBatch
 
 _AGAIN_S = 1.0  # an agent may swallow the first exception
+EXPENDABLE = "SIMDRIVE_EXPENDABLE"  # set in the environment of workers that something other than Python started
 _BACKSTOP = 1.5  # of the limit: where a worker ends that hangs in foreign code, which no signal interrupts
 
 
@@ -63,7 +64,7 @@ def _patience(limit_s: float, name: str) -> Iterator[None]:
             "(null = wait for ever), or use a smaller batch=..."
         )
 
-    worker = multiprocessing.parent_process() is not None
+    worker = multiprocessing.parent_process() is not None or EXPENDABLE in os.environ
     before = signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
     if worker:

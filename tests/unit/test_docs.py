@@ -122,15 +122,18 @@ def check_keys(primary: str, words: list[str]) -> None:
     if primary in ("eval", "record"):
         words, *_ = take_corruption(words)
     config = yaml.safe_load((CONFIG_ROOT / f"{primary}.yaml").read_text(encoding="utf-8"))
-    chosen = next((word.partition("=")[2] for word in words if word.startswith("latency=")), "constant")
+    groups = {
+        group: name for entry in config.get("defaults", []) if isinstance(entry, dict) for group, name in entry.items()
+    }
+    groups |= {word.partition("=")[0]: word.partition("=")[2] for word in words if word.partition("=")[0] in groups}
     for word in words:
         key, sign, _ = word.partition("=")
         head, _, field = key.partition(".")
         assert sign, word
-        assert head in config or head == "latency", word
-        if field and head == "latency":
-            source = yaml.safe_load((CONFIG_ROOT / "latency" / f"{chosen}.yaml").read_text(encoding="utf-8"))
-            assert field.partition(".")[0] in {**source, **config["latency"]}, word
+        assert head in config or head in groups, word
+        if field and head in groups:
+            entry = yaml.safe_load((CONFIG_ROOT / head / f"{groups[head]}.yaml").read_text(encoding="utf-8"))
+            assert field.partition(".")[0] in {**entry, **config.get(head, {})}, word
         elif field and head not in FREE:
             assert field in config[head], word
 
