@@ -45,6 +45,23 @@ def record_side_by_side(
     _report(panes, matchup, 1 + found.index(matchup), len(found), out, json)
 
 
+def side_by_side_video(runs: list[Path], agents: list[str], case_key: str, out: Path) -> None:
+    """Write the stored episodes of one case as one video, one pane per agent.
+
+    Raises:
+        ParameterError: if not all of them have driven the case.
+    """
+    from simdrive.report.evidence import gather
+    from simdrive.report.matchup import chosen, matchups, seats_of
+    from simdrive.report.panes import record_panes
+    from simdrive.scenarios.sampling import build_case
+
+    evidence = gather(runs)
+    found = matchups(evidence.episodes, seats_of(evidence.plan, agents))
+    panes = [_pane(evidence, episode) for episode in chosen(found, evidence.episodes, case_key, 1).keys]
+    record_panes(panes, build_case(panes[0].log.case), out, fps=20, window_us=None)
+
+
 def _names(value: Any) -> list[str]:
     words = isinstance(value, list) and all(isinstance(name, str | int | float) for name in value)
     if not words or not value:

@@ -14,12 +14,13 @@ from simdrive.compress.shadow.differences import MEASURES, first_brake_s, plan_d
 from simdrive.compress.shadow.driving import ShadowRequest, read_shadow, shadow
 from simdrive.compress.shadow.foretelling import by_case, foretold
 from simdrive.compress.shadow.ranking import clustered_difference, ranked
-from simdrive.compress.shadow.slices import SPEEDS_MPS, band, lighting_name
+from simdrive.compress.shadow.slices import SPEEDS_MPS, band
 from simdrive.compress.shadow.watching import joint_wants
 from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
 from simdrive.eval.grid import AgentConfig
 from simdrive.report.shadow import shadow_text
 from simdrive.report.shadow_page import shadow_page
+from simdrive.scenarios.lights import lighting_name
 from simdrive.scenarios.sampling import load_suite, suite_cases
 from simdrive.sim.spec import Lighting
 from simdrive.types import AgentCard, CameraSpec, Charge, Wants

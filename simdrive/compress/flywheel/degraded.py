@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from simdrive.compress.shadow.ranking import FEWEST_CASES, clustered_difference
-from simdrive.compress.shadow.slices import lighting_name
 from simdrive.eval.prepared import world_of
+from simdrive.scenarios.lights import lighting_name
 from simdrive.types import Bool, Case, Float
 
 KINDS = ("scenario", "lighting")  # kinds of cases that new ones can be made of

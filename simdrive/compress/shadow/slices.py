@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from simdrive.agents.language.sights import KINDS
-from simdrive.sim.spec import Lighting
 from simdrive.sim.state import Shape
 from simdrive.types import Float, ObservationBatch
 
@@ -16,7 +15,6 @@ DISTANCES_M = (10.0, 20.0, 40.0, 80.0)
 SPEEDS_MPS = (5.0, 10.0, 15.0, 20.0)
 NOBODY = "nobody"
 _CORRIDOR_M = 6.0  # to either side of where the ego points: its lane and the next ones
-_FOG_M, _RAIN, _LOW_SUN_DEG, _OVERCAST = 300.0, 0.2, 12.0, 0.8
 
 
 def band(value: float, edges: tuple[float, ...], unit: str) -> str:
@@ -24,21 +22,6 @@ def band(value: float, edges: tuple[float, ...], unit: str) -> str:
     inner = [f"{low:g}-{high:g} {unit}" for low, high in zip(edges, edges[1:], strict=False)]
     names = [f"below {edges[0]:g} {unit}", *inner, f"from {edges[-1]:g} {unit}"]
     return names[sum(value >= edge for edge in edges)]
-
-
-def lighting_name(light: Lighting) -> str:
-    """Return the most trying thing about the light and weather of a world."""
-    if light.fog_visibility_m < _FOG_M:
-        return "fog"
-    if light.rain > _RAIN:
-        return "rain"
-    if light.sun_elevation_deg < 0.0:
-        return "night"
-    if not math.isnan(light.tunnel_start_x_m):
-        return "tunnel"
-    if light.sun_elevation_deg < _LOW_SUN_DEG:
-        return "low sun"
-    return "overcast" if light.cloud > _OVERCAST else "day"
 
 
 def nearest_ahead(batch: ObservationBatch) -> list[tuple[str, float]]:

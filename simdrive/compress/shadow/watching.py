@@ -12,9 +12,10 @@ import numpy as np
 from simdrive.compress.collect import part_of
 from simdrive.compress.samples import Pictured
 from simdrive.compress.shadow.differences import MEASURES, plan_differences
-from simdrive.compress.shadow.slices import distance_name, lighting_name, nearest_ahead, speed_name
+from simdrive.compress.shadow.slices import distance_name, nearest_ahead, speed_name
 from simdrive.errors import ParameterError
 from simdrive.eval.asking import Answer, ask
+from simdrive.scenarios.lights import lighting_name
 from simdrive.sim.spec import Lighting
 from simdrive.types import (
     Agent,

@@ -88,6 +88,7 @@ class StudyRuns:
     workers: int = 1
     batch: int = 128
     provenance: dict[str, Any] = field(default_factory=dict)
+    metrics: tuple[str, ...] = METRICS
     _known: tuple[CaseReference, ...] = ()
 
     def __post_init__(self) -> None:
@@ -117,7 +118,7 @@ class StudyRuns:
         """
         self.progress.note(f"{agent.name}, {latency.label}")
         request = RunRequest(
-            self.base.suite, self.base.suite_version, self.base.cases, (agent,), (latency,), METRICS
+            self.base.suite, self.base.suite_version, self.base.cases, (agent,), (latency,), self.metrics
         )  # fmt: skip
         folder = self.out / "runs" / _folder_name(agent.name) / _folder_name(name)
         store = run(

@@ -1,0 +1,176 @@
+"""The headline study as text, tables and the generated part of a results page."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from simdrive.eval.studies.headline import Cost, Drive, Headline
+from simdrive.report.aligned import aligned
+from simdrive.report.study import interval_text, percent
+
+NONE = "-"
+BEGIN, END = "<!-- headline: begin (generated) -->", "<!-- headline: end -->"
+NOTE = (
+    "own: at the latency of its own charge on that chip; teacher: at the teacher's median there; zero: thinking takes no time.\n"
+    "against: failure rate less the teacher's under the same kind of latency, same cases, 95 % interval (Tango), points."
+)
+
+
+def drive_table(study: Headline) -> str:
+    """Return who failed how often where, as aligned text."""
+    rows = [
+        [
+            d.variant, d.world, _latency(d), f"{d.failures}/{d.total}", interval_text(d.rate), interval_text(d.against, "+"),
+            _mean(d, "bench2drive_smoothness", 2), _mean(d, "plan_flicker_m", 2), d.worst_scenario or NONE,
+            d.worst_lighting or NONE,
+        ]
+        for d in study.drives
+    ]  # fmt: skip
+    head = ("variant", "world", "latency", "failures", "%", "against, points", "smooth", "flicker m", "worst scenario",
+            "worst light")  # fmt: skip
+    return aligned(head, rows, left=("variant", "world", "latency", "worst scenario", "worst light"))
+
+
+def cost_table(study: Headline) -> str:
+    """Return what a request costs, as aligned text."""
+    rows = [
+        [c.variant, c.chip, c.charged, _ms(c), _number(c.peak_gib, 1), _number(c.energy_j, 1), c.refused or ""]
+        for c in study.costs
+    ]
+    head = ("variant", "chip", "priced as", "ms median (p95)", "GiB", "J at most", "")
+    return aligned(head, rows, left=("variant", "chip", "priced as", ""))
+
+
+def budget_table(study: Headline) -> str:
+    """Return how much latency each variant stands, as aligned text; empty where none was sought."""
+    if not study.budgets:
+        return ""
+    rows = [
+        [
+            name,
+            f"{b.safe_ms:g}",
+            NONE if b.unsafe_ms is None else f"{b.unsafe_ms:g}",
+            _crossing(b.crossing_ms, b.crosses),
+        ]
+        for name, b in study.budgets.items()
+    ]
+    return aligned(("variant", "safe up to ms", "unsafe from ms", "crosses the margin at ms"), rows, left=("variant",))
+
+
+def split_table(study: Headline) -> str:
+    """Return capability, relief and interaction of every student, as aligned text; empty where none was sought."""
+    rows = []
+    for found in study.splits:
+        split = found.splits[0]
+        terms = [interval_text(term.share, "+") for term in (split.deployed, *split.terms)]
+        rows.append([found.student, *terms])
+    head = ("student", "deployed", "capability", "relief", "interaction")
+    return aligned(head, rows, left=("student",)) if rows else ""
+
+
+def sentences(study: Headline) -> list[str]:
+    """Return the answer in words: where a student is safer than its teacher, where not, and what was too few to say."""
+    teacher = study.plan.variants[0].name
+    found = []
+    for drive in study.drives:
+        if drive.whose != "own" or drive.variant == teacher or math.isnan(drive.against.estimate):
+            continue
+        base = next(d for d in study.drives
+                    if (d.variant, d.world, d.whose, d.chip) == (teacher, drive.world, "own", drive.chip))  # fmt: skip
+        found.append(
+            f"On {drive.chip} in {drive.world}, each at its own speed, {drive.variant} fails {_share(drive)} of avoidable "
+            f"cases and {teacher} {_share(base)}: {_verdict(drive)} ({interval_text(drive.against, '+')} points)."
+        )
+    return found
+
+
+def _verdict(drive: Drive) -> str:
+    if drive.against.high < 0.0:
+        return "the student is safer"
+    return "the teacher is safer" if drive.against.low > 0.0 else "these cases do not tell them apart"
+
+
+def headline_text(study: Headline) -> str:
+    """Return the study as plain text."""
+    worlds = ", ".join(f"{name} ({count} cases)" for name, count in study.worlds.items())
+    parts = [f"worlds: {worlds}", "\n".join(sentences(study)), drive_table(study), NOTE, cost_table(study)]
+    for title, table in (
+        ("latency budgets", budget_table(study)),
+        ("student less teacher, points", split_table(study)),
+    ):
+        parts += [f"{title}\n{table}"] if table else []
+    if study.telling is not None:
+        told = study.telling
+        parts.append(
+            f"telling case: {told.case_key[:8]} ({told.scenario}); in {told.alike} cases the teacher fails by its latency "
+            f"alone and {told.student} survives at its own"
+        )
+    return "\n\n".join(part for part in parts if part)
+
+
+def headline_markdown(study: Headline, command: str) -> str:
+    """Return the generated part of a results page, between its marks."""
+    blocks = [("Failures", drive_table(study)), ("What a request costs", cost_table(study)),
+              ("Latency budgets", budget_table(study)), ("Where the difference comes from", split_table(study))]  # fmt: skip
+    lines = [BEGIN, "", f"Made by `{command}`; worlds: "
+             + ", ".join(f"{name} ({count} cases)" for name, count in study.worlds.items()) + ".", ""]  # fmt: skip
+    lines += [f"- {line}" for line in sentences(study)]
+    for title, table in blocks:
+        if table:
+            lines += ["", f"### {title}", "", "```", table, "```"]
+    return "\n".join([*lines, "", NOTE, "", END])
+
+
+def put_into(page: str, part: str) -> str:
+    """Return a page with its generated part replaced, or added at the end where it has none."""
+    if BEGIN in page and END in page:
+        before, rest = page.split(BEGIN, 1)
+        return before + part + rest.split(END, 1)[1]
+    return page.rstrip("\n") + "\n\n" + part + "\n" if page.strip() else part + "\n"
+
+
+def drive_records(study: Headline) -> list[dict[str, Any]]:
+    """Return a row per drive."""
+    return [
+        {
+            "variant": d.variant, "world": d.world, "latency": d.whose, "chip": d.chip, "failures": d.failures, "cases": d.total,
+            "rate": d.rate.estimate, "low": d.rate.low, "high": d.rate.high, "against": d.against.estimate,
+            "against_low": d.against.low, "against_high": d.against.high, **d.means, "worst_scenario": d.worst_scenario,
+            "worst_lighting": d.worst_lighting, "run": d.folder,
+        }
+        for d in study.drives
+    ]  # fmt: skip
+
+
+def cost_records(study: Headline) -> list[dict[str, Any]]:
+    """Return a row per variant and chip."""
+    return [
+        {"variant": c.variant, "chip": c.chip, "charged": c.charged, "energy_j": c.energy_j, "peak_gib": c.peak_gib,
+         **({} if c.took is None else vars(c.took)), "refused": c.refused}
+        for c in study.costs
+    ]  # fmt: skip
+
+
+def _latency(drive: Drive) -> str:
+    return drive.whose if drive.whose == "zero" else f"{drive.whose}, {drive.chip}"
+
+
+def _share(drive: Drive) -> str:
+    return f"{percent(drive.rate.estimate)} %"
+
+
+def _mean(drive: Drive, metric: str, digits: int) -> str:
+    return _number(drive.means.get(metric, math.nan), digits)
+
+
+def _number(value: float, digits: int) -> str:
+    return NONE if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _ms(cost: Cost) -> str:
+    return NONE if cost.took is None or cost.refused else f"{cost.took.median_ms:.0f} ({cost.took.p95_ms:.0f})"
+
+
+def _crossing(found: Any, crosses: bool) -> str:
+    return f"{found.estimate:.0f} [{found.low:.0f}, {found.high:.0f}]" if crosses else "does not"
