@@ -16,15 +16,28 @@ from simdrive.scenarios.sampling import scenario, scenario_names
 from simdrive.scenarios.taxonomy import VOCABULARIES
 
 BEGIN, END = "<!-- scenarios: begin (generated) -->", "<!-- scenarios: end -->"
+_COVERED = ("bench2drive", "nhtsa")  # taxonomies that list situations, not tests
 _HEADINGS = {"bench2drive": "Bench2Drive", "nhtsa": "NHTSA", "r157": "UN R157", "euro_ncap": "Euro NCAP"}
 
 
 def scenario_tables() -> str:
-    """Return Markdown: one overview table with the codes, then the parameters of every scenario."""
+    """Return Markdown: an overview with the codes, who covers which code, the parameters of every scenario."""
     kinds = [scenario(name) for name in scenario_names()]
     head = ["scenario", "what happens", *(_HEADINGS[name] for name in VOCABULARIES)]
     rows = [[f"`{kind.name}`", kind.description, *_codes(kind)] for kind in kinds]
-    return "\n\n".join([_table(head, rows), *(_parameters(kind) for kind in kinds)]) + "\n"
+    covered = [_coverage(group, kinds) for group in _COVERED]
+    return "\n\n".join([_table(head, rows), *covered, *(_parameters(kind) for kind in kinds)]) + "\n"
+
+
+def _coverage(group: str, kinds: Sequence[Scenario]) -> str:
+    """Return which scenarios carry each code of one taxonomy."""
+    rows = []
+    for code, meaning in VOCABULARIES[group].items():
+        names = [f"`{kind.name}`" for kind in kinds if f"{group}:{code}" in kind.tags]
+        rows.append([code if code == meaning else f"{code} {meaning}", ", ".join(names) or "-"])
+    found = sum(row[1] != "-" for row in rows)
+    head = f"### Coverage of {_HEADINGS[group]}: {found} of {len(rows)}"
+    return f"{head}\n\n" + _table(["code", "scenarios"], rows)
 
 
 def _codes(kind: Scenario) -> list[str]:

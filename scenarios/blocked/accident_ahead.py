@@ -32,7 +32,7 @@ class AccidentAhead:
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
         "ego_speed_mps": Range(18.0, 33.0, "m/s"),
-        "time_gap_s": Range(0.12, 0.9, "s"),  # from the ego to the vehicle ahead
+        "time_gap_s": Range(0.18, 1.0, "s"),  # from the ego to the vehicle ahead
         "swerve": Range(0.45, 0.7),  # share of a lane width by which the other one leaves its lane
         "side": Choice(("left", "right")),
     }

@@ -189,7 +189,7 @@ class EmergencyOncoming:
         "emergency_speed_mps": Range(12.0, 22.0, "m/s"),
         "lateral_speed_mps": Range(1.2, 2.6, "m/s"),
         "late_s": Range(0.2, 2.4, "s"),  # until they would meet, from when it begins to overlap the ego's path
-        "room_m": Range(1.3, 2.2, "m"),  # how far it comes out of its lane
+        "room_m": Range(1.85, 2.6, "m"),  # how far it comes out of its lane
     }
 
     def build(self, params: Mapping[str, Any], rng: np.random.Generator, hazard: bool) -> WorldSpec:

@@ -85,11 +85,11 @@ class SequentialChange:
 
 
 class HighwayExit:
-    """The ego moves onto the exit lane behind somebody who brakes down to the slow traffic on the ramp."""
+    """The ego moves onto the outer lane to leave, behind somebody who brakes down to the slow traffic on the ramp."""
 
     name = "highway_exit"
     description = (
-        "The ego changes to the exit lane of a motorway behind a vehicle that brakes down to the queue on the ramp as "
+        "The ego changes to the lane that leaves a motorway behind a vehicle that brakes down to the queue on the ramp as "
         "the ego comes over; the queue moves on later."
     )
     tags = ("bench2drive:HighwayExit", "nhtsa:25", "nhtsa:22", "r157:deceleration")
@@ -108,21 +108,24 @@ class HighwayExit:
         lanes = 2 + int(rng.integers(2))
         road = exit_road(lanes)
         own: LaneIndex = ("a", "b", lanes - 1)
-        exit_lane, ramp = ("b", "c", lanes), (("c", "x", 0), ("x", "y", 0))
+        exit_lane: LaneIndex = ("b", "c", lanes)
+        ramp: tuple[LaneIndex, ...] = (("c", "x", 0), ("x", "y", 0))
         wait, rest_s = 3.3 + float(rng.uniform(0.0, 1.0)), float(rng.uniform(2.0, 3.5))
         half_m = EXIT_FROM_M + 0.5 * _CHANGE_M
         start_m = half_m - 2.3 - speed * (wait + before)
         stage = Stage(road, ego_on(own, start_m, speed), (own, exit_lane, *ramp))
         stage.ego = replace(stage.ego, indicator=1)
-        # The other one drives ahead of the ego and has changed over by the time it brakes.
-        lead = on_lane(
-            rng, "lead", draw_traffic_shape(rng), own, 0.0, speed, route=(("b", "c", lanes - 1), ("c", "d", lanes - 1))
-        )
+        side: LaneIndex = ("a", "b", lanes)
+        onward = (exit_lane, *ramp)
+        lead = on_lane(rng, "lead", draw_traffic_shape(rng), side, 0.0, speed, route=onward)
         lead_m = start_m + 0.5 * (lead.length_m + stage.ego.length_m) + speed * params["time_gap_s"]
-        who, row = stage.add(replace(lead, s_m=lead_m, indicator=1)), -1
-        stage.event(
-            who, Action.LANE_CHANGE, 1.0, rate=1.9, trigger=Trigger.POSITION, threshold=EXIT_FROM_M - 0.5 * _CHANGE_M
+        who, row = stage.add(replace(lead, s_m=lead_m)), -1
+        behind_m = start_m - float(rng.uniform(2.4, 3.2)) * speed - 12.0
+        follower = on_lane(
+            rng, "behind", draw_traffic_shape(rng), side, max(behind_m, 8.0), speed, route=onward, reactive=True
         )
+        if rng.random() < 0.7:
+            stage.add(follower)
         if hazard:
             x, y, _ = road.pose(("b", "c", lanes - 1), 0.5 * _CHANGE_M)
             mark = stage.mark("meet", x, y)
@@ -137,8 +140,8 @@ class HighwayExit:
             first = len(stage.actors)
             pace = speed * float(rng.uniform(1.0, 1.1))
             flow(stage, rng, near, (max(start_m - 60.0, 5.0), start_m + 120.0), pace, share=0.6, level_m=start_m)
-            onward = (("b", "c", number), ("c", "d", number))
-            stage.actors[first:] = [replace(actor, route=onward) for actor in stage.actors[first:]]
+            ahead = (("b", "c", number), ("c", "d", number))
+            stage.actors[first:] = [replace(actor, route=ahead) for actor in stage.actors[first:]]
         shoulder(stage, exit_lane, (0.0, EXIT_LANE_M), 1.5)
         return stage.world(
             goal_m=EXIT_FROM_M + EXIT_LANE_M + 60.0 - start_m, time_limit_s=36.0, lighting=draw_light(rng),

@@ -13,7 +13,7 @@ from simdrive.sim.roads import compile_network
 
 LAYBY_M = 140.0  # length of the lay-by and of the street beside it
 SECTION_M = 330.0
-EXIT_FROM_M, EXIT_LANE_M = 400.0, 170.0  # where the exit lane begins, and its length
+EXIT_FROM_M, EXIT_LANE_M = 400.0, 170.0  # from where to change to the outer lane, and how far it goes on
 
 _STRIPED, _SOLID, _NONE = LineType.STRIPED, LineType.CONTINUOUS_LINE, LineType.NONE
 
@@ -53,22 +53,21 @@ def sections(lanes: int, count: int = 4) -> Road:
 
 @functools.cache
 def exit_road(lanes: int) -> Road:
-    """Return a motorway with an exit: ``("a", "b", i)``, ``("b", "c", i)`` with an exit lane ``("b", "c", lanes)``.
+    """Return a motorway whose outer lane, number ``lanes``, leaves it: ``("a", "b", i)``, then ``("b", "c", i)``.
 
-    The main road goes on as ``("c", "d", i)``, the exit as ``("c", "x", 0)`` and ``("x", "y", 0)``.
+    The main road goes on as ``("c", "d", i)``, the outer lane as ``("c", "x", 0)`` and ``("x", "y", 0)``.
     """
     network, width, limit = RoadNetwork(), HIGHWAY_WIDTH_M, HIGHWAY_LIMIT_MPS
     leave = EXIT_FROM_M + EXIT_LANE_M
-    for lane in range(lanes):
-        left, last = _SOLID if lane == 0 else _STRIPED, lane == lanes - 1
-        y = lane * width
-        network.add_lane("a", "b", _straight((0.0, EXIT_FROM_M), y, (left, _SOLID if last else _NONE), width, limit))
-        network.add_lane("b", "c", _straight((EXIT_FROM_M, leave), y, (left, _NONE), width, limit))
-        network.add_lane(
-            "c", "d", _straight((leave, leave + 500.0), y, (left, _SOLID if last else _NONE), width, limit)
-        )
+    for lane in range(lanes + 1):
+        left, last = _SOLID if lane == 0 else _STRIPED, lane == lanes
+        y, right = lane * width, _SOLID if last else _NONE
+        network.add_lane("a", "b", _straight((0.0, EXIT_FROM_M), y, (left, right), width, limit))
+        network.add_lane("b", "c", _straight((EXIT_FROM_M, leave), y, (left, right), width, limit))
+        if not last:
+            right = _SOLID if lane == lanes - 1 else _NONE
+            network.add_lane("c", "d", _straight((leave, leave + 500.0), y, (left, right), width, limit))
     y, away, length = lanes * width, 9.0, 130.0
-    network.add_lane("b", "c", _straight((EXIT_FROM_M, leave), y, (_STRIPED, _SOLID), width, limit))
     network.add_lane(
         "c", "x",
         SineLane(

@@ -17,7 +17,7 @@ from simdrive.scenarios.stage import Stage, ego_on
 from simdrive.sim.spec import Action, LaneIndex, Trigger, WorldSpec
 from simdrive.types import Command
 
-_CORNERS_M = (8.5, 10.5)
+_CORNERS_M = (8.5, 9.5)
 _ROUTE: tuple[LaneIndex, ...] = (("in0", "stop0", 0), ("stop0", "leave1", 0), ("leave1", "out1", 0))
 
 
@@ -32,7 +32,7 @@ class BlockedExit:
     tags = ("bench2drive:BlockedIntersection", "nhtsa:26", "euro_ncap:CCRs")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(6.0, 9.0, "m/s"),
+        "ego_speed_mps": Range(5.5, 8.0, "m/s"),
         "behind_m": Range(0.0, 6.0, "m"),  # from the end of the turn to the rear of who stands there
         "set_back_m": Range(2.7, 3.6, "m"),  # corner house from both roads
     }

@@ -118,7 +118,7 @@ class TurningPedestrian:
     tags = ("bench2drive:VehicleTurningRoutePedestrian", "nhtsa:11", "euro_ncap:CPTA")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(5.0, 8.5, "m/s"),
+        "ego_speed_mps": Range(5.0, 8.0, "m/s"),
         "crossing_speed_mps": Range(1.4, 3.4, "m/s"),
         "start_distance_m": Range(0.0, 1.5, "m"),  # from the edge of the arm
         "offset_s": Range(-0.5, 0.3, "s"),  # ego front at the crossing line minus the walker at the lane centre

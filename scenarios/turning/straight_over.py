@@ -118,7 +118,7 @@ class StopSign:
         "ego_speed_mps": Range(6.0, 10.0, "m/s"),
         "other_speed_mps": Range(10.0, 19.0, "m/s"),
         "offset_s": Range(-0.55, 0.15, "s"),  # ego front at the meeting point minus the other one's middle
-        "set_back_m": Range(2.7, 5.0, "m"),  # corner house from both roads
+        "set_back_m": Range(2.7, 4.0, "m"),  # corner house from both roads
         "side": Choice(("left", "right")),
         "turn": Choice(("straight", "left")),
     }

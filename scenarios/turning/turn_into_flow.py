@@ -153,7 +153,7 @@ class TJunction:
     tags = ("bench2drive:T_Junction", "nhtsa:31", "euro_ncap:CCCscp")
     has_hazard = True
     parameters: Mapping[str, Parameter] = {
-        "ego_speed_mps": Range(5.0, 8.0, "m/s"),
+        "ego_speed_mps": Range(5.0, 7.6, "m/s"),
         "other_speed_mps": Range(7.0, 14.0, "m/s"),
         "offset_s": Range(-0.5, 0.3, "s"),  # ego front at the meeting point minus the other one's middle
         "set_back_m": Range(2.7, 4.6, "m"),  # corner house from both roads
