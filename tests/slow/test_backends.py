@@ -139,6 +139,7 @@ def test_ray_loses_nothing_with_a_worker(tmp_path: Path) -> None:
     assert hurt == finish(tmp_path / "undisturbed", *words)
 
 
+@pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_model_answers_all_workers_from_one_actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray is told of a GPU that is not there: the model does not need it."""
     ray = ray_or_skip()

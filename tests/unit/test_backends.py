@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from test_eval_runner import Silent, request
 from typer.testing import CliRunner
 
 from simdrive.build import build, config_names
-from simdrive.cli import app
+from simdrive.cli import app, doctor
 from simdrive.errors import IncompleteRunError, ParameterError, RunFolderError, SimdriveError
 from simdrive.eval import extras, warm
 from simdrive.eval.backends import ray_tasks, submitted
@@ -22,6 +23,7 @@ from simdrive.eval.backends.backend import Effort
 from simdrive.eval.backends.local import Local
 from simdrive.eval.backends.model_actors import ModelActors, is_model
 from simdrive.eval.backends.ray_tasks import RayTasks
+from simdrive.eval.backends.shard_job import DriveShard, ShardTask
 from simdrive.eval.backends.submitted import Submitit
 from simdrive.eval.grid import AgentConfig
 from simdrive.eval.lock import is_busy, only_writer
@@ -54,6 +56,16 @@ def test_an_absent_extra_ends_the_command_with_the_line_that_installs_it(
     assert result.exit_code == 2, result.output
     assert f"simdrive[{name}]" in result.stderr.replace("\n", "")
     assert not (tmp_path / "run").exists()
+
+
+def test_doctor_names_the_extras_of_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(doctor, "version", absent)
+    remedies = {finding.name: (finding.state, finding.remedy) for finding in doctor._extras()}
+    for name in ("ray", "submitit"):
+        assert remedies[name] == ("absent", f"pip install 'simdrive[{name}]'")
 
 
 def test_every_backend_says_what_it_drives_with() -> None:
@@ -276,6 +288,12 @@ def test_jobs_make_the_run_of_one_machine_even_if_one_dies(fake: FakeSubmitit, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["jobs", "local"]  # the shards are gone
     Submitit(shards=8).drive(small(), out, Silent(), Effort())
     assert fake.jobs == 5  # it is complete
+
+
+def test_a_job_with_other_code_than_the_command_drives_nothing(tmp_path: Path) -> None:
+    task = ShardTask(small().part("1/3"), str(tmp_path / "1-of-3"), Effort(), "other")
+    assert "the code has changed" in DriveShard()(task).message
+    assert not list(tmp_path.iterdir())
 
 
 def test_jobs_are_asked_for_as_said(fake: FakeSubmitit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def joined(batches: Sequence[ObservationBatch]) -> ObservationBatch:
     """Return batches that fit as one, in their order."""
     first = batches[0]
     names = [name for name in _ARRAYS if getattr(first, name) is not None]
-    arrays = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in names}
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in names}
     return dataclasses.replace(first, **arrays)
 
 
@@ -36,13 +37,14 @@ def parts(answer: PlanBatch, rows: Sequence[int]) -> Iterator[PlanBatch]:
     Raises:
         ValueError: if there is not one answer for each row.
     """
-    columns = [answer.plan, answer.usage.prompt, answer.usage.image, answer.usage.output, answer.text, answer.error]
+    usage = answer.usage
+    columns: list[Any] = [answer.plan, usage.prompt, usage.image, usage.output, answer.text, answer.error]
     if any(column is not None and len(column) != sum(rows) for column in columns):
         raise ValueError(f"an answer to {sum(rows)} requests must have as many rows")
     first = 0
     for count in rows:
         part = slice(first, first + count)
-        usage = TokenUsage(answer.usage.prompt[part], answer.usage.image[part], answer.usage.output[part])
+        cost = TokenUsage(usage.prompt[part], usage.image[part], usage.output[part])
         text = None if answer.text is None else answer.text[part]
-        yield PlanBatch(answer.plan[part], usage, text, None if answer.error is None else answer.error[part])
+        yield PlanBatch(answer.plan[part], cost, text, None if answer.error is None else answer.error[part])
         first += count

@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from simdrive.eval.backends.model_host import ModelHost
 from simdrive.eval.grid import AgentConfig
 from simdrive.eval.work import ChunkTask
 from simdrive.streams import canonical_json
 
-T = TypeVar("T")
 _CALLS = 1000  # that one actor has open; each worker has one
 
 
@@ -25,7 +24,7 @@ class ModelActors:
         self._actors: list[Any] = []  # held, since an actor ends with the last that knows of it
         self._turn = itertools.count()
 
-    def served(self, task: T) -> T:
+    def served(self, task: Any) -> Any:
         """Return a chunk whose model answers from a GPU; everything else as it is."""
         if not isinstance(task, ChunkTask) or not self._gpus or not is_model(task.agent):
             return task

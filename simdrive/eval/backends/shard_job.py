@@ -10,6 +10,7 @@ from typing import Any
 from simdrive.errors import SimdriveError
 from simdrive.eval.backends.backend import Effort
 from simdrive.eval.extras import need_extra
+from simdrive.eval.keys import source_hash
 from simdrive.eval.runner import RunRequest, run
 
 
@@ -20,6 +21,7 @@ class ShardTask:
     request: RunRequest
     out: str
     effort: Effort
+    sources: str  # hash of the code that the command was started with; a job may begin hours later
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class DriveShard:
     def __call__(self, task: ShardTask) -> ShardEnd:
         """Drive what is pending of the shard; what stands in the way is told, not raised."""
         effort = task.effort
+        if source_hash() != task.sources:
+            return ShardEnd("the code has changed since the command was started, so that its episodes would be others")
         try:
             run(
                 task.request, Path(task.out), _Log(), workers=effort.workers, batch=effort.batch,

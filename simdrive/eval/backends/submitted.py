@@ -16,6 +16,7 @@ from simdrive.eval.backends.backend import Effort
 from simdrive.eval.backends.jobs import Jobs
 from simdrive.eval.backends.shard_job import ShardTask
 from simdrive.eval.extras import need_extra
+from simdrive.eval.keys import source_hash
 from simdrive.eval.lock import LOCK, only_writer
 from simdrive.eval.merging import merge
 from simdrive.eval.runner import Progress, RunRequest
@@ -101,7 +102,7 @@ class Submitit:
         return Jobs(submitit, executor, here if is_here else None)
 
     def _parameters(self, workers: int, is_here: bool) -> dict[str, Any]:
-        shared = {
+        shared: dict[str, Any] = {
             "name": "simdrive", "timeout_min": self.timeout_min, "cpus_per_task": workers, "mem_gb": self.mem_gb,
             "gpus_per_node": self.gpus or None,
         }  # fmt: skip
@@ -113,7 +114,7 @@ class Submitit:
 
 def _task(request: RunRequest, shard: str, parts: Path, effort: Effort) -> ShardTask:
     own = replace(effort, provenance={**effort.provenance, "shard": shard})
-    return ShardTask(request.part(shard), str(parts / shard.replace("/", "-of-")), own)
+    return ShardTask(request.part(shard), str(parts / shard.replace("/", "-of-")), own, source_hash())
 
 
 def _check_folders(parts: Path, tasks: list[ShardTask]) -> None:
