@@ -76,7 +76,7 @@ class AnimalCrossing:
 def _wood(stage: Stage, rng: Generator, sign: float, inner_m: float, line_m: float) -> None:
     """Plant the edge of a wood in pieces, with a gap of a few metres where the animal comes out."""
     piece = 12.0
-    height = float(rng.uniform(4.0, 8.0))
+    height = float(rng.uniform(3.4, 4.4))  # taller blocks are drawn as houses
     for number in range(10):
         begin = line_m + 2.5 - (number + 1) * (piece + 0.4) - 5.0 if number < 7 else line_m + 2.5 + (number - 7) * piece
         back, taken = float(rng.uniform(0.0, 1.5)), number < 2 or rng.random() < 0.9
