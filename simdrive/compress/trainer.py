@@ -144,7 +144,7 @@ def _quick(device: torch.device) -> Iterator[None]:
     Such numbers are taken for zero (on many CPUs they cost a third of a step), and attention is plain matrix products,
     in the precision of training: of the fused kernel the backward pass alone took 38 % of a step in bfloat16.
     """
-    reduced = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # of CPUs too, whatever it is called
+    reduced = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # type: ignore[no-untyped-call]  # of CPUs too
     torch.set_flush_denormal(True)
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
     try:

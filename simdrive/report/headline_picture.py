@@ -24,6 +24,8 @@ def headline_picture(study: Headline, path: Path) -> None:
     for number, chip in enumerate(chips):
         axes.plot([], [], linestyle="none", marker=MARKERS[number % len(MARKERS)], color="0.4", label=chip)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel("median request on the chip, ms")
     axes.set_ylabel(f"failures of avoidable cases, %\n({world}; dotted: the same driver at zero latency)")
     axes.set_ylim(bottom=0.0)

@@ -80,7 +80,8 @@ def _target(
     name: str, value: str, keys: pd.Index[str], failed: pd.Series[float], frames: pd.DataFrame | None, by: str
 ) -> Target:
     here = failed.index.isin(keys)
-    z_failure = rates_z(failed[here].to_numpy(np.float64), failed[~here].to_numpy(np.float64))
+    outcome: Float = np.asarray(failed, np.float64)
+    z_failure = rates_z(outcome[here], outcome[~here])
     excess, z_difference = math.nan, math.nan
     if frames is not None:
         excess, z_difference = _difference(frames[frames[by].notna()], by, keys)

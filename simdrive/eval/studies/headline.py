@@ -300,8 +300,9 @@ class _Study:
             for kind in ("prompt", "image", "output")
         )
         pricer = charged_pricer(chip.name, self._plan.runtime, charge, chip.power_mode)
-        counts = [np.array([count], np.int64) for count in (prompt, image, output)]
-        energy = pricer.price(*counts, *(np.zeros(1, np.int64) for _ in range(2)), HostTimes()).energy_j()
+        text, seen, said = (np.array([count], np.int64) for count in (prompt, image, output))
+        none = np.zeros(1, np.int64)
+        energy = pricer.price(text, seen, said, none, none, HostTimes()).energy_j()
         peak = pricer.peak_memory(prompt + image, output, image).total / GIB
         return Cost(variant.name, chip.name, charged, took, math.nan if energy is None else float(energy[0]), peak)
 
