@@ -68,9 +68,10 @@ class AccidentAhead:
             if number != own:
                 near = ("a", "b", number)
                 here = road.beside(lane, _START_M, near)
-                free = [(here - 10.0, here + far_m - _START_M + 60.0)] if near == beside else []
+                free = [(here - 35.0, here + far_m - _START_M + 60.0)] if near == beside else []
                 pace = speed * float(rng.uniform(0.97, 1.02))
-                flow(stage, rng, near, (here - 60.0, here + 150.0), pace, keep_free=free, share=0.5, level_m=here)
+                level = None if near == beside else here  # who drives close behind the swerving one could not stop
+                flow(stage, rng, near, (here - 60.0, here + 150.0), pace, keep_free=free, share=0.5, level_m=level)
         tail(stage, rng, lane, _START_M, speed)
         shoulder(stage, ("a", "b", lanes - 1), (_START_M - 40.0, 1000.0), 0.7)
         return stage.world(

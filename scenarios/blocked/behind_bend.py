@@ -20,7 +20,7 @@ from simdrive.sim.state import Shape
 
 _START_M = 60.0
 _VERGE_M = 3.2
-_BEYOND_M = 14.0  # the hedge goes on this far behind what it hides
+_BEYOND_M = 2.0  # the hedge goes on this far behind what it hides
 
 
 def _bend_stage(rng: np.random.Generator, params: Mapping[str, Any]) -> tuple[Stage, float, float]:
@@ -136,7 +136,7 @@ class SlowBehindBend:
                 stage.add(replace(actor, s_m=place_m + _BEYOND_M + 12.0 + 5.0 * k, r_m=away, speed_mps=0.0))
                 for k, actor in enumerate(group)
             ]
-        _surround(stage, rng, place_m + 8.0, wait, params["hedge_gap_m"])
+        _surround(stage, rng, place_m, wait, params["hedge_gap_m"])
         return stage.world(
             goal_m=place_m - _START_M + 60.0, time_limit_s=34.0, lighting=draw_light(rng),
             hazard=hazard, hazard_actors=who,

@@ -21,32 +21,51 @@ from simdrive.sim.state import Shape
 _START_M = 80.0
 _LENGTH_M = 900.0
 _LANE, _FACING = ("a", "b", 0), ("b", "a", 0)
-_MARGIN_M = 4.0  # between the end of the swing and what it leads round
+_MARGIN_M = 3.0  # before and behind what the swing leads round, together
+_BACK_MPS = 0.6  # it comes back faster than it goes out
+_BRAKING_MPS2 = 8.0
 
 
 @dataclass(frozen=True)
 class _Swing:
-    """Where an oncoming vehicle is when, along its own lane, if the ego holds its speed."""
+    """When and where an oncoming vehicle swings out and back; s along its own lane, times from its swing on."""
 
-    wait_s: float  # until it swings out
-    out_s: float  # from then until it is fully out
-    ttc_s: float  # from then until the ego would meet it
+    wait_s: float  # before it
+    ttc_s: float  # to the ego, if that holds its speed
     swing_m: float  # its s where it swings out
     out_m: float  # where it is fully out
+    back_m: float  # where it begins to come back
+    back_s: float  # when
     offset_m: float  # how far out, < 0 = towards the ego's lane
 
 
 def _swing(
-    stage: Stage, rng: Generator, other: ActorSpec, speed_mps: float, rate_mps: float, late_s: float, offset_m: float
-) -> _Swing:
-    """Lay out a swing so that the ego meets the vehicle ``late_s`` after it has begun to overlap the ego's path."""
-    overlap_m = stage.road.lane_width_m - 0.5 * (other.width_m + stage.ego.width_m)
-    ttc_s = shift_time_s(min(overlap_m, offset_m), offset_m, rate_mps) + late_s
-    out_s = shift_time_s(offset_m, offset_m, rate_mps) + 0.5
+    stage: Stage, rng: Generator, other: ActorSpec, speed_mps: float, rate_mps: float, spare_s: float,
+    offset_m: float, length_m: float, slow_mps: float = 0.0,
+) -> _Swing:  # fmt: skip
+    """Lay out a swing round something of a length that moves at ``slow_mps`` towards the ego.
+
+    An ego that brakes fully ``spare_s`` after the swing begins stands where the vehicle is back in its lane; one
+    that holds its speed meets it while it is coming back. Where that leaves no room to swing out before, all lies farther on.
+    """
+    ego, half = stage.ego.speed_mps, 0.5 * other.length_m
+    overlap_m = min(stage.road.lane_width_m - 0.5 * (other.width_m + stage.ego.width_m), offset_m - 0.3)
+    out_s = shift_time_s(offset_m, offset_m, rate_mps) + 0.3
+    clear_m = speed_mps * (shift_time_s(offset_m - overlap_m + 0.15, offset_m, rate_mps + _BACK_MPS) + 0.2)
+    # Metres from the ego's front, at the moment of the swing, to the middle of the other one when it comes back.
+    back = ego**2 / (2.0 * _BRAKING_MPS2) + (0.2 + spare_s) * ego + 1.0 + clear_m + half
+    while True:
+        ttc_s = (back - half - 0.5 * clear_m) / ego
+        gap = (ego + speed_mps) * ttc_s
+        back_s = (gap + half - back) / speed_mps
+        room = gap - speed_mps * out_s - (back + half) - slow_mps * (back_s - out_s)
+        if room >= length_m + _MARGIN_M:
+            break
+        back += 1.0
     wait_s = 3.3 + float(rng.uniform(0.0, 1.2))
-    gap = (stage.ego.speed_mps + speed_mps) * ttc_s + 0.5 * (other.length_m + stage.ego.length_m)
-    swing_m = stage.road.beside(_LANE, _START_M + stage.ego.speed_mps * wait_s + gap, _FACING)
-    return _Swing(wait_s, out_s, ttc_s, swing_m, swing_m + speed_mps * out_s, -offset_m)
+    front_m = _START_M + ego * wait_s + 0.5 * stage.ego.length_m
+    swing_m = stage.road.beside(_LANE, front_m + gap + half, _FACING)
+    return _Swing(wait_s, ttc_s, swing_m, swing_m + speed_mps * out_s, swing_m + speed_mps * back_s, back_s, -offset_m)
 
 
 def _stage(rng: Generator, speed_mps: float, width_m: float, *, rural: bool) -> Stage:
@@ -59,14 +78,15 @@ def _stage(rng: Generator, speed_mps: float, width_m: float, *, rural: bool) -> 
     return stage
 
 
-def _go_round(stage: Stage, who: int, plan: _Swing, rate: float, back_m: float) -> int:
-    """Let the oncoming vehicle swing out in front of the ego, and back beyond ``back_m``; return the hazard's row."""
+def _go_round(stage: Stage, who: int, plan: _Swing, rate: float) -> int:
+    """Let the oncoming vehicle swing out in front of the ego, and back; return the hazard's row."""
     ready = stage.lead_in(who)
     row = stage.event(
         who, Action.OFFSET, plan.offset_m, rate=rate,
         trigger=Trigger.EGO_TTC, threshold=plan.ttc_s, after=ready,
     )  # fmt: skip
-    stage.event(who, Action.OFFSET, 0.0, rate=rate + 0.4, trigger=Trigger.POSITION, threshold=back_m, after=row)
+    back = rate + _BACK_MPS
+    stage.event(who, Action.OFFSET, 0.0, rate=back, trigger=Trigger.POSITION, threshold=plan.back_m, after=row)
     return row
 
 
@@ -84,8 +104,10 @@ class RoadworksTwoWays:
         "ego_speed_mps": Range(9.0, 17.0, "m/s"),
         "oncoming_speed_mps": Range(8.0, 15.0, "m/s"),
         "lateral_speed_mps": Range(1.4, 2.6, "m/s"),
-        "late_s": Range(0.1, 2.2, "s"),  # until they would meet, from when it begins to overlap the ego's path
-        "works_m": Range(4.0, 16.0, "m"),  # length of the roadworks
+        "spare_s": Range(
+            -0.4, 1.4, "s"
+        ),  # for which an ego may wait before it brakes fully and still stops short of it
+        "works_m": Range(3.0, 12.0, "m"),  # least length of the roadworks
     }
 
     def build(self, params: Mapping[str, Any], rng: np.random.Generator, hazard: bool) -> WorldSpec:
@@ -94,12 +116,12 @@ class RoadworksTwoWays:
         stage = _stage(rng, speed, float(rng.uniform(3.0, 3.4)), rural=False)
         other = on_lane(rng, "oncoming", draw_traffic_shape(rng), _FACING, 0.0, facing_speed)
         offset = float(rng.uniform(0.72, 0.95)) * stage.road.lane_width_m
-        plan = _swing(stage, rng, other, facing_speed, rate, params["late_s"], offset)
-        begin_m = plan.out_m + 0.5 * other.length_m + _MARGIN_M
-        end_m = begin_m + params["works_m"]
+        plan = _swing(stage, rng, other, facing_speed, rate, params["spare_s"], offset, params["works_m"])
+        begin_m = plan.out_m + 0.5 * other.length_m + 1.5
+        end_m = plan.back_m - 0.5 * other.length_m - 0.5
         who, row = stage.add(replace(other, s_m=plan.swing_m - facing_speed * plan.wait_s)), -1
         if hazard:
-            row = _go_round(stage, who, plan, rate, end_m + 0.5 * other.length_m - 1.0)
+            row = _go_round(stage, who, plan, rate)
         else:
             stop_m = begin_m - 0.5 * other.length_m - 3.0 - facing_speed**2 / (2.0 * 3.5)
             stage.event(who, Action.STOP, 3.5, trigger=Trigger.POSITION, threshold=stop_m)
@@ -141,7 +163,9 @@ class OncomingOvertakes:
         "oncoming_speed_mps": Range(14.0, 21.0, "m/s"),
         "slow_speed_mps": Range(3.0, 7.0, "m/s"),
         "lateral_speed_mps": Range(1.6, 3.0, "m/s"),
-        "late_s": Range(0.1, 2.0, "s"),  # until they would meet, from when it begins to overlap the ego's path
+        "spare_s": Range(
+            -0.4, 1.4, "s"
+        ),  # for which an ego may wait before it brakes fully and still stops short of it
     }
 
     def build(self, params: Mapping[str, Any], rng: np.random.Generator, hazard: bool) -> WorldSpec:
@@ -154,19 +178,19 @@ class OncomingOvertakes:
         look = {} if cyclist else {"length_m": 5.2}
         slow = on_lane(rng, "slow", Shape.CYCLIST if cyclist else Shape.VAN, _FACING, 0.0, slow_speed, **look)
         offset = float(rng.uniform(0.75, 0.95)) * stage.road.lane_width_m
-        plan = _swing(stage, rng, other, facing_speed, rate, params["late_s"], offset)
-        reach_m = plan.out_m + 0.5 * (other.length_m + slow.length_m)  # where it catches up
-        time_s = plan.wait_s + plan.out_s + 0.2
-        pass_s = (other.length_m + slow.length_m + 4.0) / (facing_speed - slow_speed)
+        plan = _swing(stage, rng, other, facing_speed, rate, params["spare_s"], offset, slow.length_m, slow_speed)
         who, row = stage.add(replace(other, s_m=plan.swing_m - facing_speed * plan.wait_s)), -1
-        stage.add(replace(slow, s_m=reach_m + 2.0 - slow_speed * time_s, r_m=0.5 if cyclist else 0.0))
+        # The front of the slow one is behind the other's tail when that comes back.
+        passed_m = plan.back_m - 0.5 * (other.length_m + slow.length_m) - 1.0
+        slow_m = passed_m - slow_speed * (plan.wait_s + plan.back_s)
+        stage.add(replace(slow, s_m=slow_m, r_m=0.5 if cyclist else 0.0))
         if hazard:
-            row = _go_round(stage, who, plan, rate, plan.out_m + facing_speed * pass_s)
+            row = _go_round(stage, who, plan, rate)
         else:
             stage.event(who, Action.SPEED, slow_speed, rate=6.0, trigger=Trigger.POSITION,
                         threshold=plan.swing_m - 0.3 * facing_speed - 6.0)  # fmt: skip
         here = stage.road.beside(_LANE, _START_M, _FACING)
-        flow(stage, rng, _FACING, (reach_m + 30.0, here - 15.0), slow_speed + 6.0, share=0.4)
+        flow(stage, rng, _FACING, (slow_m + 40.0, here - 15.0), slow_speed + 6.0, share=0.4)
         tail(stage, rng, _LANE, _START_M, speed)
         return stage.world(
             goal_m=speed * (plan.wait_s + plan.ttc_s + 6.0), time_limit_s=32.0, lighting=draw_light(rng),
@@ -188,7 +212,9 @@ class EmergencyOncoming:
         "ego_speed_mps": Range(9.0, 17.0, "m/s"),
         "emergency_speed_mps": Range(12.0, 22.0, "m/s"),
         "lateral_speed_mps": Range(1.2, 2.6, "m/s"),
-        "late_s": Range(0.2, 2.4, "s"),  # until they would meet, from when it begins to overlap the ego's path
+        "spare_s": Range(
+            -0.4, 1.4, "s"
+        ),  # for which an ego may wait before it brakes fully and still stops short of it
         "room_m": Range(1.85, 2.6, "m"),  # how far it comes out of its lane
     }
 
@@ -197,23 +223,26 @@ class EmergencyOncoming:
         speed, pace, rate = params["ego_speed_mps"], params["emergency_speed_mps"], params["lateral_speed_mps"]
         stage = _stage(rng, speed, 3.5, rural=False)
         ambulance = on_lane(rng, "emergency", Shape.EMERGENCY, _FACING, 0.0, pace, indicator=2)
-        plan = _swing(stage, rng, ambulance, pace, rate, params["late_s"], params["room_m"])
-        who, row = stage.add(replace(ambulance, s_m=plan.swing_m - pace * plan.wait_s)), -1
         # The column stands at the right edge of its lane, so that a part of the lane is enough to pass it.
-        column, s = [], plan.out_m + 5.0
-        for _ in range(int(rng.integers(2, 4))):
-            member = on_lane(rng, "column", Shape.CAR, _FACING, 0.0, r_m=0.9)
-            column.append(replace(member, s_m=s + 0.5 * member.length_m))
-            s += member.length_m + float(rng.uniform(2.5, 6.0))
+        column, gaps = (
+            [on_lane(rng, "column", Shape.CAR, _FACING, 0.0, r_m=0.9) for _ in range(2)],
+            float(rng.uniform(2.5, 5.0)),
+        )
+        length = sum(member.length_m for member in column) + gaps
+        plan = _swing(stage, rng, ambulance, pace, rate, params["spare_s"], params["room_m"], length)
+        who, row = stage.add(replace(ambulance, s_m=plan.swing_m - pace * plan.wait_s)), -1
+        end_m = plan.back_m - 0.5 * ambulance.length_m - 0.5
+        first_m = end_m - length + 0.5 * column[0].length_m
+        column = [replace(column[0], s_m=first_m), replace(column[1], s_m=end_m - 0.5 * column[1].length_m)]
         for member in column:
             stage.add(member)
         if hazard:
-            row = _go_round(stage, who, plan, rate, s + 0.5 * ambulance.length_m)
+            row = _go_round(stage, who, plan, rate)
         else:  # it waits behind the column
-            stop_m = plan.out_m - 0.5 * ambulance.length_m - pace**2 / (2.0 * 5.0)
+            stop_m = end_m - length - 0.5 * ambulance.length_m - 3.0 - pace**2 / (2.0 * 5.0)
             stage.event(who, Action.STOP, 5.0, trigger=Trigger.POSITION, threshold=stop_m)
         here = stage.road.beside(_LANE, _START_M, _FACING)
-        flow(stage, rng, _FACING, (s + 12.0, here - 15.0), 8.0, share=0.3)
+        flow(stage, rng, _FACING, (end_m + 12.0, here - 15.0), pace, share=0.3)
         tail(stage, rng, _LANE, _START_M, speed)
         return stage.world(
             goal_m=speed * (plan.wait_s + plan.ttc_s + 6.0), time_limit_s=32.0, lighting=draw_light(rng),

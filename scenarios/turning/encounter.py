@@ -17,6 +17,7 @@ from simdrive.types import Float
 
 Path = tuple[LaneIndex, ...]
 _STEP_M = 0.5
+_FAR_M = 40.0  # paths that meet do so before this far along a lane of the junction or behind it
 _NEAR_M = 1.6  # centre lines this close are a conflict of two cars
 _HALF_EGO_M = 2.3
 
@@ -43,11 +44,11 @@ class Entrance:
 
 
 def trace(road: Road, path: Path) -> Float:
-    """Return ``[n, 3]`` x, y (m, world frame) and distance along a path of lanes."""
-    rows, done = [], 0.0
-    for lane in path:
+    """Return ``[n, 3]`` x, y (m, world frame) and distance along a path, from its second lane on."""
+    rows, done = [], float(road.lane(path[0]).length)
+    for lane in path[1:]:
         length = float(road.lane(lane).length)
-        for s in np.arange(0.0, length, _STEP_M):
+        for s in np.arange(0.0, min(length, _FAR_M), _STEP_M):
             x, y, _ = road.pose(lane, float(s))
             rows.append((x, y, done + float(s)))
         done += length
@@ -55,7 +56,7 @@ def trace(road: Road, path: Path) -> Float:
 
 
 def meeting(road: Road, ego: Path, other: Path, near_m: float = _NEAR_M) -> Meeting:
-    """Return where two paths first come within ``near_m`` of each other.
+    """Return where two paths first come within ``near_m`` of each other, on or behind a junction.
 
     Raises:
         ParameterError: if they never do.

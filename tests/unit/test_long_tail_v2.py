@@ -130,8 +130,10 @@ def test_two_paths_over_a_crossing_meet_where_they_cross() -> None:
     # Traffic from the left drives at x = -width / 2; the ego comes within 1.6 m of that line before it.
     assert found.x_m == pytest.approx(-0.5 * width - 1.6, abs=0.6)
     assert found.ego_m > 170.0
+    right = (("in0", "stop0", 0), ("stop0", "leave1", 0), ("leave1", "out1", 0))
+    from_right = (("in3", "stop3", 0), ("stop3", "leave3", 0), ("leave3", "out3", 0))
     with pytest.raises(ParameterError, match="do not meet"):
-        meeting(scene.road, left[:1], across[:1])
+        meeting(scene.road, right, from_right)
 
 
 def test_who_waits_needs_longer_than_who_is_under_way() -> None:
