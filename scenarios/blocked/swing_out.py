@@ -46,7 +46,8 @@ def _swing(
     """Lay out a swing round something of a length that moves at ``slow_mps`` towards the ego.
 
     An ego that brakes fully ``spare_s`` after the swing begins stands where the vehicle is back in its lane; one
-    that holds its speed meets it while it is coming back. Where that leaves no room to swing out before, all lies farther on.
+    that holds its speed meets it while it is coming back. Where that leaves no room to swing out before, all lies
+    farther on.
     """
     ego, half = stage.ego.speed_mps, 0.5 * other.length_m
     overlap_m = min(stage.road.lane_width_m - 0.5 * (other.width_m + stage.ego.width_m), offset_m - 0.3)
