@@ -89,8 +89,8 @@ class HighwayExit:
 
     name = "highway_exit"
     description = (
-        "The ego changes to the lane that leaves a motorway behind a vehicle that brakes down to the queue on the ramp as "
-        "the ego comes over; the queue moves on later."
+        "The ego changes to the lane that leaves a motorway behind a vehicle that brakes down to the queue on the ramp "
+        "as the ego comes over; the queue moves on later."
     )
     tags = ("bench2drive:HighwayExit", "nhtsa:25", "nhtsa:22", "r157:deceleration")
     has_hazard = True
