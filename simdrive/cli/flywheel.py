@@ -15,7 +15,7 @@ from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
 from simdrive.errors import ParameterError, UnknownNameError
 
-_OPTIONS = ("recipe", "student", "teacher", "data", "rounds", "out", "workers")
+_OPTIONS = ("recipe", "student", "teacher", "data", "out", "workers")
 
 
 @guarded
@@ -38,7 +38,7 @@ def flywheel(
     from simdrive.compress.flywheel.settings import flywheel_settings
 
     recipe = str(given.get("recipe", "student"))
-    config = _changed(load_config("flywheel", recipe), {k: v for k, v in given.items() if k in _own(given)} | nested)
+    config = _changed(load_config("flywheel", recipe), {k: v for k, v in given.items() if k not in _OPTIONS} | nested)
     for name in ("student", "teacher", "data"):
         if not given.get(name):
             raise ParameterError(f"{name}=... is needed; recipes are {', '.join(config_names('flywheel'))}")
@@ -59,28 +59,13 @@ def flywheel(
     _finish(arms, tests, out, json)
 
 
-def _own(given: Mapping[str, Any]) -> list[str]:
-    """Return the given words that are fields of the recipe: ``rounds`` is one, the other options are not."""
-    return [key for key in given if key == "rounds" or key not in _OPTIONS]
-
-
 def _changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(config)
-    for key, value in changes.items():
-        if key not in found:
-            raise UnknownNameError("field of a flywheel", key, tuple(found))
-        if isinstance(found[key], Mapping) and isinstance(value, Mapping):
-            value = _merged(found[key], value)
-        found[key] = value
-    return found
+    from simdrive.compress.recipe import merged
 
-
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(base)
-    for key, value in changes.items():
-        both = isinstance(found.get(key), Mapping) and isinstance(value, Mapping)
-        found[key] = _merged(found[key], value) if both else value
-    return found
+    for key in changes:
+        if key not in config:
+            raise UnknownNameError("field of a flywheel", key, tuple(config))
+    return merged(config, changes)
 
 
 def _tests(wheel: Any, settings: Any, arms: Sequence[Any]) -> dict[tuple[str, str], Any]:

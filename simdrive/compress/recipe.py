@@ -80,7 +80,7 @@ def load_recipe(
     for other in stages or {}:
         if other not in names:
             raise UnknownNameError(f"stage of recipe {name!r}", other, names)
-    changed = tuple(Stage(s.kind, s.name, _merged(s.settings, (stages or {}).get(s.name, {}))) for s in found)
+    changed = tuple(Stage(s.kind, s.name, merged(s.settings, (stages or {}).get(s.name, {}))) for s in found)
     for stage in changed:
         settings_of(stage.kind, stage.settings)
     return changed
@@ -106,11 +106,12 @@ def _filled(value: Any, inputs: Mapping[str, Any]) -> Any:
     return inputs.get(value, value) if isinstance(value, str) else value
 
 
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with some of them changed."""
     found = dict(base)
     for key, value in changes.items():
         both = isinstance(found.get(key), Mapping) and isinstance(value, Mapping)
-        found[key] = _merged(found[key], value) if both else value
+        found[key] = merged(found[key], value) if both else value
     return found
 
 

@@ -14,7 +14,7 @@ import yaml
 from test_compress_samples import PICTURED, rows
 
 from simdrive.build import load_config
-from simdrive.compress.flywheel.degraded import Target, degraded, kinds_of, rates_z
+from simdrive.compress.flywheel.degraded import Target, degraded, rates_z
 from simdrive.compress.flywheel.judging import Rule, judge
 from simdrive.compress.flywheel.rounds import Flywheel, FlywheelRequest, Round
 from simdrive.compress.flywheel.rows import drawn, rows_in
@@ -22,6 +22,7 @@ from simdrive.compress.flywheel.settings import ARMS, flywheel_settings
 from simdrive.compress.flywheel.targeting import any_cases, cases_of
 from simdrive.compress.samples import read_samples, write_shard
 from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
+from simdrive.eval.kinds import kinds_of
 from simdrive.report.flywheel import flywheel_text, round_records, slice_records
 from simdrive.report.flywheel_picture import flywheel_picture
 from simdrive.scenarios.sampling import load_suite

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,8 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from simdrive.compress.shadow.ranking import FEWEST_CASES, clustered_difference
-from simdrive.eval.prepared import world_of
-from simdrive.scenarios.lights import lighting_name
-from simdrive.types import Bool, Case, Float
-
-KINDS = ("scenario", "lighting")  # kinds of cases that new ones can be made of
+from simdrive.eval.kinds import KINDS
+from simdrive.types import Bool, Float
 
 
 @dataclass(frozen=True)
@@ -44,12 +40,6 @@ class Target:
         """Tell for each row of ``kinds`` (columns ``KINDS``) whether the case is of this kind."""
         found: Bool = (kinds[self.slice] == self.value).to_numpy()
         return found
-
-
-def kinds_of(cases: Sequence[Case]) -> pd.DataFrame:
-    """Return the kinds of cases, indexed by their keys."""
-    rows = [{"scenario": case.scenario, "lighting": lighting_name(world_of(case).lighting)} for case in cases]
-    return pd.DataFrame(rows, index=[case.key for case in cases], columns=list(KINDS))
 
 
 def degraded(

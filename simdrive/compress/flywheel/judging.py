@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from simdrive.compress.flywheel.degraded import KINDS, Target
+from simdrive.compress.flywheel.degraded import Target
 from simdrive.errors import ParameterError
+from simdrive.eval.kinds import KINDS
 from simdrive.eval.stats import Interval
 from simdrive.eval.studies.paired import Pairs, pair, tango
 

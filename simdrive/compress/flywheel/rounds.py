@@ -14,7 +14,7 @@ import yaml
 
 from simdrive.build import config_names, load_config
 from simdrive.compress.data import DataRequest, make_samples
-from simdrive.compress.flywheel.degraded import Target, degraded, kinds_of
+from simdrive.compress.flywheel.degraded import Target, degraded
 from simdrive.compress.flywheel.judging import Judgement, judge
 from simdrive.compress.flywheel.rows import drawn, rows_in
 from simdrive.compress.flywheel.settings import FlywheelSettings, HeldOut
@@ -26,6 +26,7 @@ from simdrive.errors import ParameterError, RunFolderError
 from simdrive.eval.files import write_json
 from simdrive.eval.folder import differences, is_empty, plain
 from simdrive.eval.grid import AgentConfig, vouched
+from simdrive.eval.kinds import kinds_of
 from simdrive.eval.runner import Progress
 from simdrive.eval.studies.runs import StudyBase, StudyRuns
 from simdrive.eval.summary import plain_values

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from simdrive.compress.flywheel.degraded import Target, kinds_of
+from simdrive.compress.flywheel.degraded import Target
 from simdrive.errors import ParameterError
+from simdrive.eval.kinds import kinds_of
 from simdrive.scenarios.sampling import suite_cases
 from simdrive.streams import digest, stream
 from simdrive.types import Case, Suite, SuiteEntry

@@ -19,7 +19,7 @@ import pandas as pd
 from simdrive.errors import ParameterError, SimdriveError, UnknownNameError
 from simdrive.eval.charges import check_charges
 from simdrive.eval.grid import AgentConfig, LatencyConfig
-from simdrive.eval.prepared import world_of
+from simdrive.eval.kinds import kinds_of
 from simdrive.eval.stats import Interval, wilson
 from simdrive.eval.studies.breakeven import Steps
 from simdrive.eval.studies.budget import explore
@@ -33,9 +33,8 @@ from simdrive.eval.work import build_agent
 from simdrive.latency.charging import charged_pricer
 from simdrive.latency.peak_memory import GIB
 from simdrive.latency.pricing import HostTimes
-from simdrive.scenarios.lights import lighting_name
 from simdrive.streams import digest, stream
-from simdrive.types import Case, Charge
+from simdrive.types import Charge
 
 SMOOTH = ("bench2drive_smoothness", "longitudinal_jerk_rms_mps3", "plan_flicker_m")
 FEWEST = 10  # scored cases of a kind before it can be called the worst
@@ -202,7 +201,7 @@ class _Study:
     def world(self, name: str, runs: StudyRuns, main: bool) -> None:
         """Drive one world."""
         runs.metrics = tuple(dict.fromkeys((*METRICS, *SMOOTH)))
-        world = _World(name, runs, _kinds(runs.base.cases))
+        world = _World(name, runs, kinds_of(runs.base.cases))
         self._worlds.append(world)
         for reference in self._plan.references:
             self._drive(world, reference.name, reference, "zero", "", runs.base.delay(0.0))
@@ -321,11 +320,6 @@ class _Study:
                 common = scenarios.mode().iloc[0]
                 best = Telling(student.name, sorted(scenarios.index[scenarios == common])[0], str(common), len(keys))
         return best
-
-
-def _kinds(cases: tuple[Case, ...]) -> pd.DataFrame:
-    rows = [{"scenario": case.scenario, "lighting": lighting_name(world_of(case).lighting)} for case in cases]
-    return pd.DataFrame(rows, index=[case.key for case in cases], columns=["scenario", "lighting"])
 
 
 def _worst(failed: pd.Series[float], kinds: pd.Series[str]) -> str:
