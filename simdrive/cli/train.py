@@ -18,7 +18,7 @@ def train(
 ) -> None:
     """Train a model on driving samples; validation scores its answers and drives it in closed loop.
 
-    Options (key=value, defaults in configs/train.yaml): name, data, out, init, deepen, motion_gain, device, threads,
+    Options (key=value, defaults in configs/train.yaml): name, data, out, init, deepen, vision, motion_gain, device, threads,
     processes, tensorboard, shape.*, train.*, validate.*. The same command continues where it stopped; instead of
     processes=N torchrun may start them.
     """

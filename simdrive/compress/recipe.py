@@ -200,7 +200,11 @@ def _train(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path
         return str(known[name].result) if name in known else name
 
     settings["data"] = [place(name) for name in settings["data"]]
-    settings["init"], given = place(settings["init"]), settings["teacher"]
+    settings["init"], settings["vision"], given = (
+        place(settings["init"]),
+        place(settings["vision"]),
+        settings["teacher"],
+    )
     settings["teacher"] = {k: place(v) for k, v in given.items()} if isinstance(given, Mapping) else place(given)
     return train(train_request(settings), say)
 

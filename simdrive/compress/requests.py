@@ -78,6 +78,7 @@ def train_request(config: Mapping[str, Any]) -> Any:
         settings=_checked(TrainSettings, config["train"], "train"),
         teachers=_teachers(config["teacher"]), distill=_checked(DistillSettings, config["distill"], "distill"),
         init=Path(str(config["init"])) if config["init"] else None, deepen=int(config["deepen"] or 0),
+        vision=str(config["vision"]) if config["vision"] else None,
         motion_gain=float(config["motion_gain"]),
         device=str(config["device"]), threads=int(config["threads"]), processes=int(config["processes"]),
         tensorboard=bool(config["tensorboard"]),

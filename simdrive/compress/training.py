@@ -16,19 +16,21 @@ from simdrive.compress.charge import charge_on, regrown
 from simdrive.compress.distill.settings import DistillSettings
 from simdrive.compress.learner import Learner
 from simdrive.compress.processes import Processes, join, started_together, together
-from simdrive.compress.samples import Samples, read_samples
+from simdrive.compress.samples import Pictured, Samples, read_samples
 from simdrive.compress.settings import TrainSettings
+from simdrive.compress.shared_vision import share_vision
 from simdrive.compress.supervision import Objective, Supervision
 from simdrive.compress.trainer import Hook, Trainer
 from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, model_folder, validation_cases
 from simdrive.errors import ParameterError
 from simdrive.models.build import build_model
 from simdrive.models.deepen import deepen
-from simdrive.models.folder import CARD, load_model, read_card, save_model
+from simdrive.models.folder import CARD, LoadedModel, load_model, read_card, save_model
 from simdrive.models.local import LocalModel, device_of, open_model
 from simdrive.models.processor import Processor
 from simdrive.models.shape import VlmShape
 from simdrive.models.tokenizer import train_tokenizer
+from simdrive.models.where import find_model
 
 Say = Callable[[str], None]
 
@@ -47,6 +49,7 @@ class TrainRequest:
     teachers: Mapping[str, str] = field(default_factory=dict)  # folder or zoo name by capability, or under "" for all
     distill: DistillSettings = field(default_factory=DistillSettings)  # what is taken from them
     deepen: int = 0  # language layers that the model of ``init`` grows to; 0 = stays as it is
+    vision: str | None = None  # folder or zoo name of the model whose vision tower one from drawn weights begins with
     device: str = "auto"
     threads: int = 1  # of torch, in each process
     processes: int = 1  # that train together; torchrun may start them instead
@@ -106,15 +109,25 @@ def _model(request: TrainRequest, samples: Samples) -> tuple[Any, Any, Processor
         else:
             tokenizer.save_pretrained(request.out)
         shape = replace(request.shape, frames=len(shown.frame_offsets_us))  # as many pictures as the samples show
-        processor = Processor.of(shape, shown.cameras, shown.frame_offsets_us, request.motion_gain)
-        return tokenizer, build_model(shape, tokenizer, request.settings.seed), processor, ()
-    loaded = load_model(request.init)
+        model, gain = build_model(shape, tokenizer, request.settings.seed), request.motion_gain
+        if request.vision is None:
+            return tokenizer, model, Processor.of(shape, shown.cameras, shown.frame_offsets_us, gain), ()
+        seeing = _loaded(find_model(request.vision), shown)
+        share_vision(model, seeing.model, request.vision)
+        return tokenizer, model, seeing.processor, (seeing.card.name,)
+    if request.vision is not None:
+        raise ParameterError("vision is for a model from drawn weights; the model of init has its own")
+    loaded = _loaded(request.init, shown)
     if request.deepen:
         deepen(loaded.model, request.deepen)
-    processor = loaded.processor
-    if (processor.cameras, processor.frame_offsets_us) != (shown.cameras, shown.frame_offsets_us):
-        raise ParameterError(f"{request.init} sees other pictures than the samples show; make data with its cameras")
-    return loaded.tokenizer, loaded.model, processor, (loaded.card.name,)
+    return loaded.tokenizer, loaded.model, loaded.processor, (loaded.card.name,)
+
+
+def _loaded(folder: Path, shown: Pictured) -> LoadedModel:
+    loaded = load_model(folder)
+    if (loaded.processor.cameras, loaded.processor.frame_offsets_us) != (shown.cameras, shown.frame_offsets_us):
+        raise ParameterError(f"{folder} sees other pictures than the samples show; make data with its cameras")
+    return loaded
 
 
 def _objective(
