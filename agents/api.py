@@ -15,6 +15,7 @@ from PIL import Image
 from simdrive.agents.api_client import Reply, Server, ServerError, request_key
 from simdrive.agents.api_trace import Recorder, read_trace
 from simdrive.agents.charging import charge_of
+from simdrive.agents.first_frames import FirstFrames
 from simdrive.agents.heard import AnswerForm, heard
 from simdrive.agents.heard import answer_form as read_as
 from simdrive.agents.language.questions import PHRASINGS, STYLES, Style, driving_question
@@ -45,6 +46,7 @@ class ApiVlm:
         record: str = "",
         replay: str = "",
         blind: bool = False,
+        stale: bool = False,
         text_only: bool = False,
         description: str = "",
         answer_form: AnswerForm = "targets",
@@ -62,7 +64,7 @@ class ApiVlm:
             key_variable: environment variable with the key; empty = none is needed.
             timeout_s, deadline_s, retries, concurrency: see ``Server``.
             record: file that replies are added to. replay: file to answer from instead of any server.
-            blind, text_only: controls that see grey pictures, or none.
+            blind, stale, text_only: controls that see grey pictures, their first ones for ever, or none.
             description: for tables.
             answer_form: ``targets`` of the driving language, or ``waypoints`` in text.
             waypoints: ``interval_s``, ``points`` and ``axes`` of way-points; with them an empty briefing tells the form.
@@ -89,18 +91,21 @@ class ApiVlm:
             self._recorder = Recorder(Path(record), told) if record else None
         self.wants = Wants() if text_only else _wants(told, cameras, frame_offsets_us)
         self._style, self._phrasing, self._blind = answer_style, phrasing, blind
+        self._first = FirstFrames() if stale else None
         self._briefing = briefing or (self._form.briefing() if self._form else "")
         self._most = max_output_tokens
         self.charge = charge_of(charge)
         settings: dict[str, Any] = {"url": url, "model": model, "answer_style": answer_style}
         settings |= {} if self._form is None else {"answer_form": answer_form, **asdict(self._form)}
         self.card = AgentCard(
-            name, "control" if blind or text_only else "model",
+            name, "control" if blind or stale or text_only else "model",
             description or f"{model} at an OpenAI-compatible server, drives from camera frames", settings,
         )  # fmt: skip
 
     def reset(self, slots: Long) -> None:
-        """Nothing is remembered."""
+        """Forget the first frames of ``slots``, if this control keeps any."""
+        if self._first is not None:
+            self._first.forget(slots)
 
     def plan(self, batch: ObservationBatch) -> PlanBatch:
         """Ask the server about each observation and follow what it says."""
@@ -108,8 +113,11 @@ class ApiVlm:
         limits = np.full(len(batch), self._most, np.int64)
         if batch.max_output_tokens is not None:
             limits = np.minimum(limits, np.maximum(batch.max_output_tokens, 1))
+        frames = batch.frames
+        if frames is not None and self._first is not None:
+            frames = self._first.instead_of(frames, batch.slot)
         bodies = [
-            self._body(question, None if batch.frames is None else batch.frames[row], int(limits[row]))
+            self._body(question, None if frames is None else frames[row], int(limits[row]))
             for row, question in enumerate(questions)
         ]
         replies = self._ask(bodies)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from simdrive.agents.charging import charge_of
+from simdrive.agents.first_frames import FirstFrames
 from simdrive.agents.heard import AnswerForm, heard
 from simdrive.agents.heard import answer_form as read_as
 from simdrive.agents.language.codec import said
@@ -118,10 +119,10 @@ class Vlm:
         self._grammar = forms if constrained else None
         longest = forms.longest if self._form is None else self._form.longest_tokens
         self._longest = longest if max_output_tokens is None else max_output_tokens
-        self._style, self._phrasing, self._blind, self._stale = answer_style, phrasing, blind, stale
+        self._style, self._phrasing, self._blind = answer_style, phrasing, blind
+        self._first = FirstFrames() if stale else None
         # Graphs answer one request at a time: their answers depend on nothing else as it is.
         self._batch, self._fixed, self._look = batch, deterministic and exported is None, attention
-        self._first: dict[int, Bytes] = {}
         self.looked: Float | None = None  # attention of the last batch's answers to its picture tokens, [N, slots]
         self.wants, self.charge = self._model.wants, charge_of(charge, loaded.card.data.get("charge"))
         control = blind or stale or text_only
@@ -142,8 +143,8 @@ class Vlm:
 
     def reset(self, slots: Long) -> None:
         """Forget the first frames of ``slots``."""
-        for slot in slots.tolist():
-            self._first.pop(slot, None)
+        if self._first is not None:
+            self._first.forget(slots)
 
     def plan(self, batch: ObservationBatch) -> PlanBatch:
         """Ask the model about each observation and follow what it says."""
@@ -167,11 +168,8 @@ class Vlm:
         frames = batch.frames
         if frames is None or not self.wants.cameras:
             return None
-        if self._stale:
-            for row, slot in enumerate(batch.slot.tolist()):
-                if slot not in self._first:
-                    self._first[slot] = frames[row].copy()
-            frames = np.stack([self._first[slot] for slot in batch.slot.tolist()])
+        if self._first is not None:
+            frames = self._first.instead_of(frames, batch.slot)
         return grey(frames) if self._blind else frames
 
 

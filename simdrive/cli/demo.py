@@ -28,7 +28,10 @@ VIDEOS = "worst:3"
 def demo(
     out: Path = typer.Option(Path("runs/demo"), help="run folder; another version's is left as it is"),
 ) -> None:
-    """Score four drivers with and without delay on one case of every scenario, and record the worst three episodes."""
+    """Score four drivers with and without delay, and record the worst three episodes.
+
+    They drive one case of each of fourteen scenarios, and a free drive.
+    """
     from simdrive.cli.evaluate import build_request, summarise
     from simdrive.eval.runner import run
     from simdrive.report.clips import record_clips

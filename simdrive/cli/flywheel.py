@@ -12,6 +12,7 @@ from simdrive.build import config_names, load_config
 from simdrive.cli.compress import parsed
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.first_use import first_use
+from simdrive.cli.naming import label
 from simdrive.cli.progress import progress
 from simdrive.errors import ParameterError, UnknownNameError
 
@@ -44,7 +45,7 @@ def flywheel(
             raise ParameterError(f"{name}=... is needed; recipes are {', '.join(config_names('flywheel'))}")
     settings = flywheel_settings(config)
     folders = given["data"] if isinstance(given["data"], list) else [given["data"]]
-    out = Path(str(given.get("out", f"runs/flywheel__{Path(str(given['student'])).stem}")))
+    out = Path(str(given.get("out", f"runs/flywheel__{label(recipe)}__{label(str(given['student']))}")))
     workers = given.get("workers", 1)
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ParameterError(f"workers must be a whole number of at least 1, got {workers!r}")

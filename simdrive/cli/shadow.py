@@ -11,6 +11,7 @@ import typer
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.corrupted import take_corruption
 from simdrive.cli.first_use import first_use
+from simdrive.cli.naming import label
 from simdrive.cli.progress import progress
 from simdrive.cli.words import parse_words
 from simdrive.errors import ParameterError, UnknownNameError
@@ -40,10 +41,11 @@ def shadow(
     for name in ("teacher", "student"):
         if not isinstance(options[name], str):
             raise ParameterError(f"{name}=... is needed, e.g. teacher=expert student=idm")
-    out = Path(str(options["out"] or f"runs/shadow__{Path(options['teacher']).stem}__{Path(options['student']).stem}"))
+    parts = [label(str(options[name])) for name in ("teacher", "student", "source")]
+    out = Path(str(options["out"] or "__".join(("runs/shadow", *parts))))
     folder = Path(str(options["source"]))
     if folder.is_dir() and not (folder / "run.json").is_file():
-        _stored(options, folder, out, json)
+        _stored(options, corruption, folder, out, json)
         return
     _driven(options, corruption, out, json)
 
@@ -82,16 +84,21 @@ def _driven(options: Mapping[str, Any], corruption: list[Any], out: Path, json: 
     _finish(config, frames, found, options, out, json)
 
 
-def _stored(options: Mapping[str, Any], folder: Path, out: Path, json: bool) -> None:
+def _stored(options: Mapping[str, Any], corruption: list[Any], folder: Path, out: Path, json: bool) -> None:
     from simdrive.compress.shadow.stored import MEASURES, SLICES, stored_differences
 
+    given = [name for name in ("driver", "scenarios", "cases", "seed", "period_ms", "threshold")
+             if options[name] != DEFAULTS[name]]  # fmt: skip
+    if given or corruption != ["none", {}]:
+        raise ParameterError(f"{', '.join(given) or 'corruption'}: stored frames are as they are; leave this out")
     by = str(options["by"] or "speed_mps")
     if by not in MEASURES:
         raise UnknownNameError("measure of stored frames", by, MEASURES)
     frames = stored_differences(
-        options["teacher"], options["student"], folder, str(options["split"]), _whole(options, "rows")
-    )
-    config = {"teacher": {"name": Path(options["teacher"]).stem}, "student": {"name": Path(options["student"]).stem},
+        options["teacher"], options["student"], folder, str(options["split"]), _whole(options, "rows"), by,
+        _whole(options, "top"),
+    )  # fmt: skip
+    config = {"teacher": {"name": label(options["teacher"])}, "student": {"name": label(options["student"])},
               "driver": {"name": "whoever made the data"}, "by": by}  # fmt: skip
     _finish(config, frames, None, options, out, json, SLICES)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,21 +22,26 @@ _RUN = {"out": "runs/headline", "workers": 1, "batch": 128, "page": None, "only"
 @guarded
 def headline(
     words: list[str] = typer.Argument(
-        None, help="e.g. 'variants={teacher: teacher, int4: student_kd_int4}' only=[long_tail]"
+        None, help="e.g. 'variants={teacher: big.yaml, int4: small.yaml}' only=[long_tail]"
     ),
-    quick: bool = typer.Option(False, "--quick", help="a few cases of each world: minutes instead of hours"),
+    quick: bool = typer.Option(
+        False,
+        "--quick",
+        help="three cases per scenario and the recordings, no budgets, no split: minutes instead of hours",
+    ),
     json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
 ) -> None:
     """From models to the tables and figures of a results page: who is safer at the speed that each really reaches.
 
-    variants= names who drives: an agent, or {agent: ..., charge: internvl3_8b/w16a16}; the first is the teacher. Without it
-    the models of the zoo. Worlds, chips, tokens, budgets: configs/headline.yaml; FIELD=value changes one, config=FILE
-    replaces the file. only=[long_tail] drives a part; page=docs/results.md
+    variants= names who drives: an agent, or {agent: ..., charge: internvl3_8b/w16a16}; the first is the teacher. Worlds,
+    chips, tokens, budgets: configs/headline.yaml; FIELD=value changes one, config=FILE replaces the file.
+    only=[long_tail] drives a part; page=docs/results.md
     rewrites the generated part of a page; video=false leaves out the video of the most telling case. out=runs/headline
     workers=1 batch=128. The same command continues an interrupted study.
     """
     given, nested = parsed(words or [])
-    options = {**_RUN, **{key: value for key, value in given.items() if key in _RUN}}
+    options = {**_RUN, **({"out": "runs/headline_quick"} if quick else {})}
+    options |= {key: value for key, value in given.items() if key in _RUN}
     changes = {key: value for key, value in given.items() if key not in _RUN} | nested
     config = _config(options["config"], changes, quick)
     plan = _plan(config)
@@ -77,14 +83,13 @@ def _config(path: Any, changes: Mapping[str, Any], quick: bool) -> dict[str, Any
 def _plan(config: Mapping[str, Any]) -> Any:
     from simdrive.eval.grid import AgentConfig
     from simdrive.eval.studies.curve import Grid
-    from simdrive.eval.studies.headline import Chip, Plan, Variant
+    from simdrive.eval.studies.headline_plan import Chip, Plan, Variant
     from simdrive.eval.studies.paired import Criterion
-    from simdrive.models.where import zoo_names
 
-    named = config["variants"] or {name: name for name in zoo_names()}
+    named = config["variants"]
     if not named:
         raise ParameterError(
-            "there is no model in the zoo; name drivers, e.g. 'variants={teacher: big.yaml, student: small.yaml}'"
+            "variants= names nobody; name drivers, e.g. 'variants={teacher: big.yaml, student: small.yaml}'"
         )
     variants = []
     for name, value in named.items():
@@ -160,7 +165,7 @@ def _finish(study: Any, out: Path, options: Mapping[str, Any], json: bool) -> No
     if options["page"] is not None:
         page = Path(str(options["page"]))
         before = page.read_text(encoding="utf-8") if page.is_file() else ""
-        command = f"simdrive study headline {' '.join(word for word in sys.argv[3:] if not word.startswith('--json'))}".strip()
+        command = shlex.join(["simdrive", "study", "headline", *(word for word in sys.argv[3:] if word != "--json")])
         write_text(page, put_into(before, headline_markdown(study, command)))
     if json:
         print_json({"out": out.as_posix(), **told})

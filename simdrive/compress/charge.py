@@ -48,8 +48,12 @@ def quantized_charge(before: Mapping[str, Any], model: Any) -> dict[str, Any]:
         if isinstance(part, QuantizedLinear):
             wide = _effective(part)
             if group in ("attention", "feedforward"):
+                taken = 16 if part.spec.activation == "none" else 8
+                # Inputs are those of the narrowest maps: a runtime has kernels for 4-bit weights with 16-bit inputs.
+                inputs = (
+                    taken if part.spec.bits < narrow else min(inputs, taken) if part.spec.bits == narrow else inputs
+                )
                 narrow = min(narrow, part.spec.bits)
-                inputs = 8 if part.spec.activation != "none" else inputs
         weights[group] += size
         bits[group] += wide * size
     found = {group: round(bits[group] / weights[group], 3) for group in GROUPS if weights[group]}

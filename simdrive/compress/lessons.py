@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from simdrive.agents.language.questions import ASKED, DRIVING, PHRASINGS, TOPICS
 from simdrive.compress.samples import Samples
+from simdrive.errors import UnknownNameError
 
 if TYPE_CHECKING:  # torch comes with it, and data can be exported without
     from simdrive.models.chat import Turn
@@ -31,12 +32,12 @@ def lesson_named(name: str) -> Lesson:
     """Return the lesson behind ``plan``, ``perception``, ``plan+reasoning`` and the like.
 
     Raises:
-        ValueError: if there is none.
+        UnknownNameError: if there is none.
     """
     for lesson in LESSONS:
         if name == "+".join(part for part in (lesson.style, lesson.topic) if part):
             return lesson
-    raise ValueError(f"no lesson {name!r}; a lesson is one of {tuple(DRIVING)}, {TOPICS} or plan+<topic>")
+    raise UnknownNameError("lesson", name, (*DRIVING, *TOPICS, *(f"plan+{topic}" for topic in TOPICS)))
 
 
 def turns_of(samples: Samples, row: int, lesson: Lesson, phrasing: int) -> list[Turn]:

@@ -7,12 +7,15 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from simdrive.errors import SimdriveError
+
+_PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ def join(device: str) -> tuple[Processes, str]:
     if not started_together():
         return Processes(), device
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+        # The others wait while the first one drives a validation, however slow the machine.
+        torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
     local = int(os.environ.get("LOCAL_RANK", "0"))
     place = Processes(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     return place, f"cuda:{local}" if device == "cuda" else device

@@ -21,11 +21,13 @@ from simdrive.build import load_config
 from simdrive.compress.data import make_data
 from simdrive.compress.requests import data_request, settings_of, train_request
 from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
+from simdrive.models.where import weight_files, weight_hash
 from simdrive.streams import digest
 
 Say = Callable[[str], None]
-DONE = "stage.json"
+DONE, BEGUN = "stage.json", "begun.json"
 _OWN = ("stage", "name")  # fields of a recipe's entry that are no settings
+_OF_STAGES = ("data", "init", "model", "vision", "teacher", "labels")  # settings that may name earlier stages
 
 
 @dataclass(frozen=True)
@@ -125,40 +127,84 @@ def run_recipe(stages: Sequence[Stage], out: Path, say: Say, workers: int = 1) -
     for number, stage in enumerate(stages):
         folder = out / stage.name
         known = {one.name: one for one in done}
-        before = _finished(stage, folder)
+        settings = _placed(stage.settings, known)
+        before = _finished(stage, settings, folder)
         if before is None:
             say(f"stage {number + 1} of {len(stages)}: {stage.kind} {stage.name}")
-            before = _run(stage, folder, known, say, workers)
+            before = _run(stage, settings, folder, known, say, workers)
         done.append(before)
     return done
 
 
-def _run(stage: Stage, folder: Path, known: Mapping[str, Finished], say: Say, workers: int) -> Finished:
+def _run(
+    stage: Stage, placed: Mapping[str, Any], folder: Path, known: Mapping[str, Finished], say: Say, workers: int
+) -> Finished:  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    spent = _spent(folder)
+    spent, made_of = _spent(folder), _made_of(placed)
+    begun = folder / BEGUN
+    if begun.is_file() and json.loads(begun.read_text(encoding="utf-8")) != {"settings": placed, "inputs": made_of}:
+        raise _other(stage, folder)
+    begun.write_text(json.dumps({"settings": placed, "inputs": made_of}, indent=2) + "\n", encoding="utf-8")
     started = time.monotonic()
-    settings = settings_of(stage.kind, {**stage.settings, "out": str(folder)})
+    settings = settings_of(stage.kind, {**placed, "out": str(folder)})
+    if "name" in settings:
+        settings["name"] = stage.name  # of the model, on its card
     try:
         result = KINDS[stage.kind](settings, known, folder, say, workers)
     finally:
         seconds = spent + time.monotonic() - started
         (folder / "seconds.txt").write_text(f"{seconds:.1f}\n")
     found = Finished(stage.name, stage.kind, round(seconds, 1), _peak_bytes(), result)
-    state = {"kind": stage.kind, "settings": dict(stage.settings), "seconds": found.seconds,
+    state = {"kind": stage.kind, "settings": dict(stage.settings), "inputs": made_of, "seconds": found.seconds,
              "peak_bytes": found.peak_bytes, "result": result.relative_to(folder).as_posix()}  # fmt: skip
     (folder / DONE).write_text(json.dumps(state, indent=2) + "\n")
     return found
 
 
-def _finished(stage: Stage, folder: Path) -> Finished | None:
+def _placed(settings: Mapping[str, Any], known: Mapping[str, Finished]) -> dict[str, Any]:
+    """Return settings with the results of earlier stages in the place of their names; who drives is left to the stage."""
+
+    def place(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: place(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [place(one) for one in value]
+        return str(known[value].result) if isinstance(value, str) and value in known else value
+
+    return {key: place(value) if key in _OF_STAGES else value for key, value in settings.items()}
+
+
+def _made_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the inputs of a stage hold, by setting: weights by their hash, samples by names and sizes of files."""
+    found = {}
+    for key in _OF_STAGES:
+        value = settings.get(key)
+        named = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
+        held = [_content(Path(one)) for one in named if isinstance(one, str)]
+        found |= {key: digest(held, 16)} if any(held) else {}
+    return found
+
+
+def _content(folder: Path) -> Any:
+    if any(path.is_file() for path in weight_files(folder)):
+        return weight_hash(folder)
+    return [[path.name, path.stat().st_size] for path in sorted(folder.glob("*.parquet"))]
+
+
+def _other(stage: Stage, folder: Path) -> RunFolderError:
+    return RunFolderError(
+        f"{folder} was made with other settings, samples or models than the recipe's stage {stage.name!r}; "
+        "choose another out folder, or delete this one and what came after it"
+    )
+
+
+def _finished(stage: Stage, placed: Mapping[str, Any], folder: Path) -> Finished | None:
     if not (folder / DONE).is_file():
         return None
     state = json.loads((folder / DONE).read_text(encoding="utf-8"))
-    if digest(state["settings"], 16) != digest(dict(stage.settings), 16) or state["kind"] != stage.kind:
-        raise RunFolderError(
-            f"{folder} was made with other settings than the recipe's stage {stage.name!r}; "
-            "choose another out folder, or delete this one and what came after it"
-        )
+    alike = digest(state["settings"], 16) == digest(dict(stage.settings), 16) and state["kind"] == stage.kind
+    if not alike or state.get("inputs", {}) != _made_of(placed):
+        raise _other(stage, folder)
     return Finished(stage.name, stage.kind, state["seconds"], state["peak_bytes"], folder / state["result"])
 
 
@@ -185,48 +231,30 @@ def _data(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path,
         }
         settings["agent"] = str(folder / "agent.yaml")
         Path(settings["agent"]).write_text(yaml.safe_dump(driver))
-    if settings["labels"] in known:
-        settings["labels"] = str(known[settings["labels"]].result)
     samples = sum(shard.samples for shard in make_data(data_request(settings), folder, workers))
     say(f"{samples} samples")
     return folder
 
 
 def _train(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
-    """Train; data and the model to start from may be those of earlier stages."""
+    """Train."""
     from simdrive.compress.training import train
 
-    def place(name: Any) -> Any:
-        return str(known[name].result) if name in known else name
-
-    settings["data"] = [place(name) for name in settings["data"]]
-    settings["init"], settings["vision"], given = (
-        place(settings["init"]),
-        place(settings["vision"]),
-        settings["teacher"],
-    )
-    settings["teacher"] = {k: place(v) for k, v in given.items()} if isinstance(given, Mapping) else place(given)
     return train(train_request(settings), say)
 
 
 def _prune(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
-    """Prune the model of an earlier stage or a folder."""
+    """Prune."""
     from simdrive.compress.prune.request import prune_request
     from simdrive.compress.prune.stage import prune
 
-    settings["data"] = [str(known[name].result) if name in known else name for name in settings["data"]]
-    if settings["init"] in known:
-        settings["init"] = str(known[settings["init"]].result)
     return prune(prune_request(settings), say)
 
 
 def _quantize(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
-    """Quantize a model of an earlier stage, a folder, or the zoo."""
+    """Quantize."""
     from simdrive.compress.quant.stage import quantize_stage
 
-    settings["data"] = [str(known[name].result) if name in known else name for name in settings["data"]]
-    if settings["model"] in known:
-        settings["model"] = str(known[settings["model"]].result)
     return quantize_stage(settings, folder, say)
 
 

@@ -193,6 +193,18 @@ def read_samples(folders: Sequence[Path], split: str | None = None) -> Samples:
     )  # fmt: skip
 
 
+def pictured_of(path: Path) -> Pictured:
+    """Return what the pictures of a file are.
+
+    Raises:
+        SimdriveError: if it is damaged or of another version.
+    """
+    try:
+        return _pictured(path, pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException) as error:
+        raise SimdriveError(f"{path} cannot be read ({error}); delete it and run 'simdrive data' again") from error
+
+
 def _pictured(path: Path, metadata: dict[bytes, bytes]) -> Pictured:
     if metadata.get(b"simdrive.version") != str(VERSION).encode():
         raise SimdriveError(f"{path} is no sample file of version {VERSION}; make the data again with 'simdrive data'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -30,6 +30,20 @@ class Objective(Protocol):
         """Go back to a kept state."""
 
 
+class Told(NamedTuple):
+    """What a batch was told: losses by themselves, and what the model said at the learned places."""
+
+    words: torch.Tensor | None  # None while the model only learns to see
+    dense: torch.Tensor | None  # weighted; None without the dense task
+    logits: torch.Tensor | None
+
+    @property
+    def total(self) -> torch.Tensor:
+        """The loss of the batch."""
+        parts = [part for part in (self.words, self.dense) if part is not None]
+        return torch.stack(parts).sum()
+
+
 class Supervision:
     """Cross-entropy on the answers, softened where a number is nearly right, and the dense task beside it."""
 
@@ -39,6 +53,11 @@ class Supervision:
         self._samples, self._settings = samples, settings
         # A driving answer may stand alone or behind others.
         self._speed = tuple({chat.encoded(word)[-1] for word in ("speed", " speed")})
+
+    @property
+    def precision(self) -> str:
+        """What passes compute in: fp32, or bf16 = autocast."""
+        return self._settings.precision
 
     def __call__(self, forward: Any, batch: Batch, step: int, share: float) -> float:
         """Add the gradients of a batch."""
@@ -61,13 +80,16 @@ class Supervision:
 
     def loss_and_logits(self, forward: Any, batch: Batch, step: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the loss of a batch, and the logits at its learned places if there were words."""
+        told = self.told(forward, batch, step)
+        return told.total, told.logits
+
+    def told(self, forward: Any, batch: Batch, step: int) -> Told:
+        """Return the losses of a batch, each by itself."""
         settings, text, seen = self._settings, batch.text, batch.seen
         with torch.autocast(text.ids.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             logits, told, dense = forward(text.ids, text.labels, seen.values, seen.grid, step >= settings.see_first)
-        if logits is None:
-            loss = text.ids.new_zeros((), dtype=torch.float32)
-        else:
-            loss = (self._soft.loss(logits, told) * self._weights(text)).mean()
+        words = None if logits is None else (self._soft.loss(logits, told) * self._weights(text)).mean()
+        seen_loss = None
         if dense is not None:
-            loss = loss + settings.dense * dense_loss(dense.float(), self._samples.columns(batch.rows.tolist()))
-        return loss, logits
+            seen_loss = settings.dense * dense_loss(dense.float(), self._samples.columns(batch.rows.tolist()))
+        return Told(words, seen_loss, logits)

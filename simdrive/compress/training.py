@@ -33,6 +33,7 @@ from simdrive.models.tokenizer import train_tokenizer
 from simdrive.models.where import find_model
 
 Say = Callable[[str], None]
+VALIDATIONS = "validation.jsonl"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def train(request: TrainRequest, say: Say) -> Path:
         SimdriveError: if the data, the model to start from or a checkpoint is damaged or does not fit.
     """
     if request.processes > 1 and not started_together():
+        request = _fitted(request)
+    if request.processes > 1 and not started_together():
         together(request.processes, _one, request)
         return request.out / "best"
     torch.set_num_threads(request.threads)
@@ -73,7 +76,7 @@ def train(request: TrainRequest, say: Say) -> Path:
     samples = read_samples(request.data, "train")
     tokenizer, model, processor, parents = _model(request, samples)
     objective, taught_by = _objective(request, tokenizer, processor, device, processes)
-    parents = (*parents, *taught_by)
+    parents = tuple(dict.fromkeys((*parents, *taught_by)))
     trainer = Trainer(model, tokenizer, processor, samples, request.settings, request.out, device, processes, objective)
     resumed = trainer.resume()
     count = sum(p.numel() for p in model.parameters())
@@ -82,13 +85,27 @@ def train(request: TrainRequest, say: Say) -> Path:
             + (" (continued)" if resumed else ""))  # fmt: skip
     board = _Board(request.out if request.tensorboard and processes.rank == 0 else None, trainer)
     hooks: tuple[tuple[int, Hook], ...] = ((request.settings.log_every, board),)
+    validation: _Validation | None = None
     if request.validate_every and processes.rank == 0:
         validation = _Validation(request, trainer, tokenizer, parents, say, board)
         hooks += ((request.validate_every, validation),)
     trainer.run(hooks=hooks)
+    if validation is not None and validation.newest() != trainer.step:  # a run that was stopped while it was judged
+        validation(trainer.step, model.eval())
     if processes.rank == 0 and not (request.out / "best").is_dir():
         _export(request, trainer, tokenizer, parents, {}, request.out / "best")
     return request.out / "best"
+
+
+def _fitted(request: TrainRequest) -> TrainRequest:
+    """Return the same training with no more processes than there are GPUs, if it runs on them.
+
+    One process then takes in turns what several would have taken at once.
+    """
+    if device_of(request.device) != "cuda" or request.processes <= torch.cuda.device_count():
+        return request
+    settings = replace(request.settings, accumulate=request.settings.accumulate * request.processes)
+    return replace(request, processes=1, settings=settings)
 
 
 def _one(say: Say, request: TrainRequest) -> None:
@@ -101,7 +118,8 @@ def _model(request: TrainRequest, samples: Samples) -> tuple[Any, Any, Processor
         if request.deepen:
             raise ParameterError("deepen grows the model of init; without one say shape.text_layers")
         kept = request.out / "tokenizer.json"
-        tokenizer = train_tokenizer(every_word() * 3)
+        elder = request.vision or next(iter(sorted(request.teachers.values())), None)
+        tokenizer = load_model(find_model(elder)).tokenizer if elder else train_tokenizer(every_word() * 3)
         if kept.is_file():  # words may have come to the language since
             from transformers import PreTrainedTokenizerFast
 
@@ -142,9 +160,9 @@ def _objective(
     for name, teacher in opened.items():
         if teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
             raise ParameterError(f"teacher {name} and student have different tokenizers; train them with the same one")
-        if (teacher.processor.slots, teacher.processor.cameras) != (processor.slots, processor.cameras):
+        if teacher.processor != processor:
             raise ParameterError(
-                f"teacher {name} and student see different pictures; give them the same cameras and tiles"
+                f"teacher {name} and student see different pictures; give them the same cameras, frames, tiles and motion_gain"
             )
     models = {capability: opened[name].model for capability, name in request.teachers.items()}
 
@@ -188,24 +206,39 @@ class _Validation:
         self._rows = balanced_rows(self._samples, request.validate_rows)
         self._known = validation_cases(request.closed_loop) if request.closed_loop.cases else []
 
+    def newest(self) -> int:
+        """Return the step that was validated last; -1 if none was."""
+        log = self._request.out / VALIDATIONS
+        lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+        return int(json.loads(lines[-1])["step"]) if lines else -1
+
     def __call__(self, step: int, model: torch.nn.Module) -> None:
         from simdrive.agents.vlm import Vlm
 
+        blind = self._request.settings.blind
         folder = model_folder(self._request.out)
         _export(self._request, self._trainer, self._tokenizer, self._parents, {}, folder)
         local = LocalModel(open_model(str(folder), device=self._request.device))
-        scores: dict[str, Any] = {"step": step, "answers": answer_scores(local, self._samples, self._rows)}
+        scores: dict[str, Any] = {"step": step, "answers": answer_scores(local, self._samples, self._rows, blind=blind)}
         if self._known:
-            agent = Vlm(str(folder), device=self._request.device)
+            agent = Vlm(str(folder), device=self._request.device, blind=blind)
             scores["driving"] = drive(agent, self._known, self._request.closed_loop)
         _export(self._request, self._trainer, self._tokenizer, self._parents, scores, folder)
-        with (self._request.out / "validation.jsonl").open("a") as log:
+        if _better(scores, self._request.out / "best"):
+            _replaced(self._request.out / "best", folder)
+        with (self._request.out / VALIDATIONS).open("a") as log:
             log.write(json.dumps(scores) + "\n")
         self._board.write(step, _flat(scores))
         self._say(_line(scores))
-        if _better(scores, self._request.out / "best"):
-            shutil.rmtree(self._request.out / "best", ignore_errors=True)
-            shutil.copytree(folder, self._request.out / "best")
+
+
+def _replaced(folder: Path, source: Path) -> None:
+    """Put a copy of ``source`` in the place of ``folder``, whole or not at all."""
+    made = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(made, ignore_errors=True)
+    shutil.copytree(source, made)
+    shutil.rmtree(folder, ignore_errors=True)
+    made.rename(folder)
 
 
 def _export(

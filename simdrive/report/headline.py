@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from simdrive.eval.studies.headline import Cost, Drive, Headline
+from simdrive.eval.stats import holm
+from simdrive.eval.studies.headline import Drive, Headline
+from simdrive.eval.studies.headline_cost import Cost
 from simdrive.report.aligned import aligned
 from simdrive.report.study import interval_text, percent
+from simdrive.report.table import p_text
 
 NONE = "-"
+SURE = 0.05
 BEGIN, END = "<!-- headline: begin (generated) -->", "<!-- headline: end -->"
 NOTE = (
     "own: at the latency of its own charge on that chip; teacher: at the teacher's median there; zero: thinking takes no time.\n"
@@ -35,10 +39,11 @@ def drive_table(study: Headline) -> str:
 def cost_table(study: Headline) -> str:
     """Return what a request costs, as aligned text."""
     rows = [
-        [c.variant, c.chip, c.charged, _ms(c), _number(c.peak_gib, 1), _number(c.energy_j, 1), c.refused or ""]
+        [c.variant, _size(c.parameters, 1e6), _size(c.weight_bytes, 1e6), c.chip, c.charged, _ms(c), _number(c.peak_gib, 1),
+         _number(c.energy_j, 1), c.refused or ""]
         for c in study.costs
-    ]
-    head = ("variant", "chip", "priced as", "ms median (p95)", "GiB", "J at most", "")
+    ]  # fmt: skip
+    head = ("variant", "M parameters", "MB", "chip", "priced as", "ms median (p95)", "GiB", "J at most", "")
     return aligned(head, rows, left=("variant", "chip", "priced as", ""))
 
 
@@ -73,22 +78,24 @@ def sentences(study: Headline) -> list[str]:
     """Return the answer in words: where a student is safer than its teacher, where not, and what was too few to say."""
     teacher = study.plan.variants[0].name
     found = []
-    for drive in study.drives:
-        if drive.whose != "own" or drive.variant == teacher or math.isnan(drive.against.estimate):
-            continue
+    told = [d for d in study.drives if d.whose == "own" and d.variant != teacher and not math.isnan(d.against.estimate)]
+    for drive, p_value in zip(told, holm([d.p_value for d in told]), strict=True):
         base = next(d for d in study.drives
                     if (d.variant, d.world, d.whose, d.chip) == (teacher, drive.world, "own", drive.chip))  # fmt: skip
         found.append(
             f"On {drive.chip} in {drive.world}, each at its own speed, {drive.variant} fails {_share(drive)} of avoidable "
-            f"cases and {teacher} {_share(base)}: {_verdict(drive)} ({interval_text(drive.against, '+')} points)."
+            f"cases and {teacher} {_share(base)}: {_verdict(drive, p_value)} "
+            f"({interval_text(drive.against, '+')} points, p {p_text(p_value)} after Holm)."
         )
     return found
 
 
-def _verdict(drive: Drive) -> str:
-    if drive.against.high < 0.0:
+def _verdict(drive: Drive, p_value: float) -> str:
+    """Return who is safer, where the interval says so and as many sentences as there are do not make it a chance find."""
+    if drive.against.high < 0.0 and p_value < SURE:
         return "the student is safer"
-    return "the teacher is safer" if drive.against.low > 0.0 else "these cases do not tell them apart"
+    sure = drive.against.low > 0.0 and p_value < SURE
+    return "the teacher is safer" if sure else "these cases do not tell them apart"
 
 
 def headline_text(study: Headline) -> str:
@@ -136,7 +143,8 @@ def drive_records(study: Headline) -> list[dict[str, Any]]:
         {
             "variant": d.variant, "world": d.world, "latency": d.whose, "chip": d.chip, "failures": d.failures, "cases": d.total,
             "rate": d.rate.estimate, "low": d.rate.low, "high": d.rate.high, "against": d.against.estimate,
-            "against_low": d.against.low, "against_high": d.against.high, **d.means, "worst_scenario": d.worst_scenario,
+            "against_low": d.against.low, "against_high": d.against.high, "p_value": d.p_value, **d.means,
+            "worst_scenario": d.worst_scenario,
             "worst_lighting": d.worst_lighting, "run": d.folder,
         }
         for d in study.drives
@@ -147,7 +155,8 @@ def cost_records(study: Headline) -> list[dict[str, Any]]:
     """Return a row per variant and chip."""
     return [
         {"variant": c.variant, "chip": c.chip, "charged": c.charged, "energy_j": c.energy_j, "peak_gib": c.peak_gib,
-         **({} if c.took is None else vars(c.took)), "refused": c.refused}
+         "parameters": c.parameters, "weight_bytes": c.weight_bytes, **({} if c.took is None else vars(c.took)),
+         "refused": c.refused}
         for c in study.costs
     ]  # fmt: skip
 
@@ -166,6 +175,10 @@ def _mean(drive: Drive, metric: str, digits: int) -> str:
 
 def _number(value: float, digits: int) -> str:
     return NONE if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _size(value: int | None, unit: float) -> str:
+    return NONE if value is None else f"{value / unit:.1f}"
 
 
 def _ms(cost: Cost) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from simdrive.compress.shadow.differences import MEANING, MEASURES
 from simdrive.compress.shadow.foretelling import Foretold
 from simdrive.compress.shadow.ranking import Slice
+from simdrive.compress.shadow.stored import most_different
 from simdrive.report.shadow import foretold_text
 
 MOST_BYTES = 10_000_000  # of pictures in the page
@@ -53,8 +54,7 @@ def shadow_page(
 ) -> str:
     """Return the page as text; every name and text of a model is escaped."""
     by = str(config["by"])
-    # One frame per case: the neighbours of a frame say the same again.
-    most = frames[frames[by].notna()].sort_values(by, ascending=False, kind="stable").drop_duplicates("case_key")
+    most = most_different(frames, by)
     loader = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return loader.from_string(_PAGE).render(
         teacher=config["teacher"]["name"], student=config["student"]["name"], driver=config["driver"]["name"],

@@ -75,3 +75,15 @@ def test_a_pruned_model_that_is_quantized_reloads_and_is_priced_as_what_is_left(
     assert 8.0 < bits["feedforward"] < 9.0
     plain = Vlm(str(tmp_path / "both"), charge={"architecture": "internvl3_1b", "precision": "w16a16"}).charge
     assert (plain.precision, plain.bits, plain.keep_layers) == ("w16a16", (), 2 / 3)
+
+
+def test_inputs_are_those_of_the_narrowest_maps() -> None:
+    """A runtime has kernels for 4-bit weights with 16-bit inputs beside 8-bit ones with 8-bit inputs, none for ``w4a8``."""
+    model: Any = build_model(TINY, TOKENIZER, 3)
+    for name in [name for name in linears(model) if group_of(name) in ("attention", "feedforward")]:
+        linear = model.get_submodule(name)
+        four = group_of(name) == "feedforward"
+        spec = QuantSpec(4) if four else QuantSpec(8, activation="dynamic")
+        scale = symmetric_scale(linear.weight.detach(), spec.bits, 0)
+        model.set_submodule(name, quantized(linear, spec, scale))
+    assert quantized_charge({}, model)["precision"] == "w4a16"

@@ -46,7 +46,7 @@ def test_stages_hand_their_results_on_and_are_not_done_twice(tmp_path: Path) -> 
     done = run_recipe(stages, tmp_path / "out", said.append)
     assert [one.name for one in done] == ["expert", "first", "own", "second"]
     card = read_card(done[-1].result)
-    assert card.parents == ("student",)
+    assert (card.name, card.parents) == ("second", ("first",))
     assert card.data["folders"] == ["expert", "own"]
     assert card.data["steps"] == 1
     assert load_model(done[-1].result).processor.frame_offsets_us == (0, -200_000, -500_000)
@@ -55,8 +55,14 @@ def test_stages_hand_their_results_on_and_are_not_done_twice(tmp_path: Path) -> 
     again: list[str] = []
     assert run_recipe(stages, tmp_path / "out", again.append) == done
     assert again == []
+    sample = next((tmp_path / "out" / "own").glob("*.parquet"))
+    kept = sample.read_bytes()
+    sample.write_bytes(kept + b"x")  # made again since: what learned from it is no longer what it says
+    with pytest.raises(RunFolderError, match="samples or models than the recipe's stage 'second'"):
+        run_recipe(stages, tmp_path / "out", said.append)
+    sample.write_bytes(kept)
     other = (*stages[:3], replace(stages[3], settings={**stages[3].settings, "deepen": 2}))
-    with pytest.raises(RunFolderError, match="other settings than the recipe's stage 'second'"):
+    with pytest.raises(RunFolderError, match="other settings, samples or models than the recipe's stage 'second'"):
         run_recipe(other, tmp_path / "out", said.append)
 
 

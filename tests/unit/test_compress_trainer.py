@@ -115,7 +115,7 @@ def test_only_answers_are_learned(tmp_path: Path) -> None:
     assert TOKENIZER.encode(text, add_special_tokens=False) == [
         i for i in ids[0].tolist() if i != TOKENIZER.pad_token_id
     ]
-    with pytest.raises(ValueError, match="no lesson"):
+    with pytest.raises(UnknownNameError, match="lesson 'dance'"):
         lesson_named("dance")
 
 

@@ -15,7 +15,7 @@ from simdrive.compress.distill.attention import (
     text_to_vision,
 )
 from simdrive.compress.distill.terms import Tokens, attention_loss, layer_pairs, layers_of, state_loss, widening
-from simdrive.compress.distill.weights import OnlineWeights, mixing_row
+from simdrive.compress.distill.weights import OnlineWeights, mixing_of, mixing_row
 from simdrive.errors import ParameterError, UnknownNameError
 
 IMAGE = torch.tensor([[True, False, False, False]])
@@ -117,6 +117,8 @@ def test_pooled_rows_still_sum_to_one() -> None:
 def test_a_row_of_the_mixing_matrix_sums_to_one() -> None:
     assert mixing_row("reasoning") == pytest.approx({"perception": 0.1, "reasoning": 0.8, "planning": 0.1})
     assert mixing_row("x", {"x": (1, 1, 2)})["planning"] == 0.5
+    both = mixing_of(("planning", "perception"))
+    assert both == pytest.approx({"perception": 0.45, "reasoning": 0.1, "planning": 0.45})
     with pytest.raises(UnknownNameError, match="seeing"):
         mixing_row("seeing")
 

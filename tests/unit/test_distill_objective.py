@@ -12,7 +12,7 @@ from test_compress_trainer import TINY, TOKENIZER
 from simdrive.compress.distill.names import METHODS
 from simdrive.compress.distill.objective import Distillation, softened_kl
 from simdrive.compress.distill.projection import method_named
-from simdrive.compress.distill.settings import DistillSettings, question_type
+from simdrive.compress.distill.settings import DistillSettings, asked_of
 from simdrive.compress.distill.teachers import Teachers
 from simdrive.compress.lessons import lesson_named
 from simdrive.compress.settings import TrainSettings
@@ -89,8 +89,19 @@ def test_one_pass_over_a_sum_is_the_sum_of_passes(tmp_path: Path, method: str) -
 def test_supervision_counts_once_for_each_capability_in_the_equal_arm(tmp_path: Path) -> None:
     fields: dict[str, Any] = {"reweight": False, "weights": {"perception": 0.0, "reasoning": 0.0, "planning": 0.0}}
     one = gradients(trained(tmp_path, method="plain_sum", **fields))
-    three = gradients(trained(tmp_path, method="equal_supervision", **fields))
-    torch.testing.assert_close(three, 3.0 * one, rtol=1e-3, atol=1e-5)
+    other = trained(tmp_path, method="equal_supervision", **fields)
+    three = gradients(other)
+    # What stands in the columns of the pictures is no answer: it counts once whatever is joined.
+    supervision, batch = objective_of(other)._supervision, other._batches(0)
+    other.learner.zero_grad()
+    dense = supervision.told(other.learner, batch, 0).dense
+    assert dense is not None
+    dense.backward()  # type: ignore[no-untyped-call]
+    beside = torch.cat(
+        [(p.new_zeros(p.shape) if p.grad is None else p.grad).flatten() for p in other.learner.parameters()]
+    )
+    assert float(beside.norm()) > 0.0
+    torch.testing.assert_close(three - beside, 3.0 * (one - beside), rtol=1e-3, atol=1e-5)
 
 
 def test_a_student_comes_nearer_to_what_its_teacher_says(tmp_path: Path) -> None:
@@ -128,8 +139,12 @@ def test_divergence_is_nothing_where_both_agree() -> None:
 
 
 def test_wrong_settings_are_refused(tmp_path: Path) -> None:
-    assert question_type(lesson_named("plan+perception")) == "planning"
-    assert question_type(lesson_named("reasoning")) == "reasoning"
+    assert asked_of(lesson_named("plan+perception")) == ("planning", "perception")
+    assert asked_of(lesson_named("reasoning")) == ("reasoning",)
+    assert asked_of(lesson_named("full")) == ("perception", "reasoning", "planning")
+    assert asked_of(lesson_named("plan+planning")) == ("planning",)
+    with pytest.raises(UnknownNameError, match="supervised"):
+        DistillSettings(terms=("supervised",))
     with pytest.raises(UnknownNameError, match="seeing"):
         DistillSettings(terms=("seeing",))
     with pytest.raises(UnknownNameError, match="dance"):

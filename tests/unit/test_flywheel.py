@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,9 @@ def test_new_cases_are_of_the_kinds_asked_for_and_of_seeds_of_their_own() -> Non
     assert {case.seed // 1_000_000 for case in made} <= set(range(9100, 9200))
     assert made == cases_of([target(), target("lighting", "night")], suite, 11, 9100)
     assert len(any_cases(suite, 17, 3)) == 17
+    rare = cases_of([target("lighting", "fog")], suite, 40, 9100)  # about 3 % of the worlds
+    assert (kinds_of(rare)["lighting"] == "fog").all()
+    assert len({case.key for case in rare}) == 40
     with pytest.raises(ParameterError, match="lighting eclipse"):
         cases_of([target("lighting", "eclipse")], suite, 2, 1)
 
@@ -97,6 +100,22 @@ def test_arms_get_equally_many_training_rows(tmp_path: Path) -> None:
     assert (drawn([tmp_path / "data"], 5, tmp_path / "few", seed=1) / "rows.parquet").read_bytes() == before
     with pytest.raises(ParameterError, match="hold 9 training rows, 10 are asked for"):
         drawn([tmp_path / "data"], 10, tmp_path / "many", seed=1)
+
+
+def test_files_of_other_cameras_or_another_version_are_not_mixed(tmp_path: Path) -> None:
+    other = replace(PICTURED, frame_offsets_us=(*PICTURED.frame_offsets_us[:-1], -700_000))
+    for name, pictured in (("a", PICTURED), ("b", other)):
+        (tmp_path / name).mkdir()
+        write_shard(tmp_path / name / "0.parquet", [{**each, "split": "train"} for each in rows(4)], pictured)
+    with pytest.raises(ParameterError, match="show different pictures"):
+        drawn([tmp_path / "a", tmp_path / "b"], 8, tmp_path / "out", seed=1)
+
+
+def test_a_kind_of_the_same_cases_as_another_counts_once() -> None:
+    table = kinds(*["tunnel_queue"] * 10 + ["merge"] * 20)
+    table["lighting"] = ["tunnel"] * 10 + ["day"] * 20
+    failed = pd.Series([1.0] * 10 + [0.0] * 20, index=table.index)
+    assert len(degraded(table, failed, None, "waypoint_m", 3)) == 1
 
 
 def outcome(*failed: int) -> pd.Series[float]:
@@ -174,7 +193,9 @@ def test_text_tables_and_picture(tmp_path: Path) -> None:
 def test_another_flywheel_in_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"")
-    settings = flywheel_settings(load_config("flywheel", "student"))
+    settings = flywheel_settings({**load_config("flywheel", "student"), "replay_rows": 2})
+    (tmp_path / "data").mkdir()
+    write_shard(tmp_path / "data" / "0.parquet", [{**each, "split": "train"} for each in rows(3)], PICTURED)
 
     class Quiet:
         def stage(self, name: str, total: int) -> None: ...
@@ -182,13 +203,18 @@ def test_another_flywheel_in_the_folder_is_refused(tmp_path: Path) -> None:
         def note(self, message: str) -> None: ...
 
     def wheel(**changes: Any) -> Flywheel:
-        request = FlywheelRequest(str(tmp_path / "model"), "expert", (tmp_path,), settings, tmp_path / "out")
+        request = FlywheelRequest(str(tmp_path / "model"), "expert", (tmp_path / "data",), settings, tmp_path / "out")
         return Flywheel(FlywheelRequest(**{**vars(request), **changes}), print, Quiet())
 
     wheel()
-    other = flywheel_settings({**load_config("flywheel", "student"), "slices": 2})
+    other = flywheel_settings({**load_config("flywheel", "student"), "replay_rows": 2, "slices": 2})
     with pytest.raises(RunFolderError, match="slices"):
         wheel(settings=other)
+    with pytest.raises(UnknownNameError, match="nobody"):  # before the folder is claimed
+        wheel(teacher="nobody", out=tmp_path / "late")
+    with pytest.raises(ParameterError, match="3 training rows, replay_rows asks for 4"):
+        wheel(settings=replace(settings, replay_rows=4), out=tmp_path / "late")
+    assert not (tmp_path / "late").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("x")
     with pytest.raises(RunFolderError, match="holds no flywheel"):

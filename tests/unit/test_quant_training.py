@@ -97,6 +97,24 @@ def test_training_recovers_what_rounding_lost(tmp_path: Path) -> None:
     assert all(moved)
 
 
+def test_training_after_gptq_begins_where_gptq_ended(tmp_path: Path) -> None:
+    loaded, _, batches = ready(tmp_path)
+    model = copied(loaded)
+    how, bits = Rounding(group=0, methods=("gptq",)), bits_by_layer(model, {"attention": 4, "feedforward": 4})
+    specs = specs_of(model, bits, how)
+    stats = prepare(model, specs, batches, how)
+    exact = copy.deepcopy(model)
+    round_all(model, specs, stats, batches, how)
+    found, plain = copy.deepcopy(model), copy.deepcopy(model)
+    make_trainable(found, exact, compensated=True)
+    make_trainable(plain, exact)
+    for each in (found, plain):
+        make_integer(each)
+    codes = {name: part.codes for name, part in model.named_modules() if isinstance(part, QuantizedLinear)}
+    assert all(torch.equal(found.get_submodule(name).codes, value) for name, value in codes.items())
+    assert not all(torch.equal(plain.get_submodule(name).codes, value) for name, value in codes.items())
+
+
 def test_the_choice_of_bits_is_the_best_there_is() -> None:
     rng = torch.Generator().manual_seed(0)
     for budget in (1.5, 2.5, 4.0):

@@ -15,7 +15,9 @@ from simdrive.cli import app
 from simdrive.errors import ParameterError
 from simdrive.eval.grid import AgentConfig
 from simdrive.eval.stats import Interval
-from simdrive.eval.studies.headline import Chip, Cost, Drive, Headline, Plan, Variant, _worst
+from simdrive.eval.studies.headline import Drive, Headline, _worst
+from simdrive.eval.studies.headline_cost import Cost
+from simdrive.eval.studies.headline_plan import Chip, Plan, Variant
 from simdrive.report.headline import BEGIN, END, headline_markdown, headline_text, put_into, sentences
 
 FAMILY = "variants={big: {agent: idm, charge: internvl3_8b/w16a16}, small: {agent: idm, charge: internvl3_1b/w4a16}}"
@@ -96,15 +98,17 @@ def interval(estimate: float, half: float = 0.01) -> Interval:
     return Interval(estimate, estimate - half, estimate + half)
 
 
-def drive(variant: str, whose: str, rate: float, against: float = math.nan) -> Drive:
+def drive(variant: str, whose: str, rate: float, against: float = math.nan, p_value: float = 0.01) -> Drive:
     chip = "" if whose == "zero" else "orin"
-    return Drive(variant, "road", whose, chip, int(100 * rate), 100, interval(rate), interval(against), {}, "", "", "x")
+    return Drive(
+        variant, "road", whose, chip, int(100 * rate), 100, interval(rate), interval(against), p_value, {}, "", "", "x"
+    )
 
 
 def study(*drives: Drive) -> Headline:
     agent = AgentConfig("idm", "{}")
     plan = Plan((Variant("teacher", agent), Variant("small", agent)), (), (Chip("orin"),))
-    cost = Cost("small", "orin", "tiny w4", None, math.nan, math.nan, "needs 9 GiB")
+    cost = Cost("small", "orin", "tiny w4", None, math.nan, math.nan, "needs 9 GiB", 1_600_000, 3_210_000)
     return Headline(plan, {"road": 100}, (cost,), drives, {}, (), None)
 
 
@@ -113,7 +117,10 @@ def test_the_answer_in_words_follows_the_interval() -> None:
         study(drive("teacher", "own", 0.4), drive("small", "own", 0.3, -0.1), drive("small", "zero", 0.2, 0.1))
     )
     assert told == ["On orin in road, each at its own speed, small fails 30.0 % of avoidable cases and teacher 40.0 %: "
-                    "the student is safer (-10.0 [-11.0, -9.0] points)."]  # fmt: skip
+                    "the student is safer (-10.0 [-11.0, -9.0] points, p 0.010 after Holm)."]  # fmt: skip
+    # Two such sentences are two chances of a find: 0.03 is 0.06 after Holm.
+    twice = study(drive("teacher", "own", 0.4), *[drive("small", "own", 0.3, -0.1, 0.03)] * 2)
+    assert all("do not tell" in line for line in sentences(twice))
     assert "the teacher is safer" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.3, 0.2)))[0]
     assert "do not tell" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.1, 0.001)))[0]
     assert sentences(study(drive("small", "own", 0.1))) == []
@@ -124,7 +131,9 @@ def test_the_page_keeps_what_people_wrote() -> None:
     page = put_into("# Results\n\nmine\n", part)
     assert put_into(page, part) == page
     assert put_into(f"a\n{BEGIN}\nold\n{END}\nb\n", part) == f"a\n{part}\nb\n"
-    assert "needs 9 GiB" in headline_text(study(drive("teacher", "zero", 0.4)))
+    text = headline_text(study(drive("teacher", "zero", 0.4)))
+    assert "needs 9 GiB" in text
+    assert [word for word in ("1.6", "3.2") if word in text] == ["1.6", "3.2"]  # millions of parameters, megabytes
 
 
 def test_the_worst_kind_needs_enough_cases() -> None:

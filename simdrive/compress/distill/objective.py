@@ -7,7 +7,7 @@ question type; the public code joins them sample by sample.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from simdrive.compress.batches import Batch
 from simdrive.compress.distill.names import KL, OF_STATES, SUPERVISED
 from simdrive.compress.distill.projection import method_named
-from simdrive.compress.distill.settings import DistillSettings, question_type
+from simdrive.compress.distill.settings import DistillSettings, asked_of
 from simdrive.compress.distill.teachers import Heard, Teachers, watched
 from simdrive.compress.distill.terms import Tokens, attention_loss, layers_of, state_loss, widening
-from simdrive.compress.distill.weights import OnlineWeights, mixing_row
+from simdrive.compress.distill.weights import OnlineWeights, mixing_of
 from simdrive.compress.learner import Learner
 from simdrive.compress.processes import Processes
 from simdrive.compress.supervision import Supervision
@@ -41,7 +41,7 @@ class Distillation:
         self._supervision, self._learner, self._settings, self._seed = supervision, learner, settings, seed
         self._processes = processes or Processes()
         self._student = learner.model
-        self._teachers = Teachers(teachers, self._student, settings)
+        self._teachers = Teachers(teachers, self._student, settings, supervision.precision)
         self.online = OnlineWeights((SUPERVISED, *settings.terms), settings.weights)
         self._join = method_named(settings.method)
         depth = self._teachers.own_depth
@@ -61,17 +61,19 @@ class Distillation:
         # Gradients are joined by hand, so what averages them among processes is not asked either.
         learner = getattr(forward, "module", forward)
         with watched(self._student, self._layers, self._settings.signal) as own:
-            supervised, logits = self._supervision.loss_and_logits(learner, batch, step)
+            told = self._supervision.told(learner, batch, step)
         parameters = [p for p in learner.parameters() if p.requires_grad]
-        losses = {SUPERVISED: supervised}
-        if logits is not None:  # None while the model only learns to see
-            losses |= self._terms(batch, Heard(own, logits))
-        rng = np.random.Generator(np.random.Philox(key=self._seed, counter=step << 64))
-        joined = self._joined(losses, question_type(batch.lesson), parameters, rng)
+        joined = torch.zeros((), device=parameters[0].device)
+        if told.dense is not None:  # beside the join: the anchor of Drive-KD is the answers alone
+            joined = _flat(told.dense, parameters, last=told.words is None)
+        if told.words is not None and told.logits is not None:  # None while the model only learns to see
+            losses = {SUPERVISED: told.words} | self._terms(batch, Heard(own, told.logits))
+            rng = np.random.Generator(np.random.Philox(key=self._seed, counter=step << 64))
+            joined = joined + self._joined(losses, asked_of(batch.lesson), parameters, rng)
         self._add(self._averaged(joined) * share, parameters)
-        if self._settings.reweight and logits is not None:
+        if self._settings.reweight and told.words is not None:
             self._weigh(share)
-        return float(supervised.detach()) * share
+        return float(told.total.detach()) * share
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps beside the weights."""
@@ -83,12 +85,12 @@ class Distillation:
             self.online.load(state)
 
     def _joined(
-        self, losses: Mapping[str, torch.Tensor], asked: str, parameters: list[torch.nn.Parameter],
+        self, losses: Mapping[str, torch.Tensor], asked: Sequence[str], parameters: list[torch.nn.Parameter],
         rng: np.random.Generator,
     ) -> torch.Tensor:  # fmt: skip
         """Return the gradient of all terms as one vector."""
         weight = self.online.weights() if self._settings.reweight else self._static()
-        row = mixing_row(asked) if self._settings.mixing else {}
+        row = mixing_of(asked) if self._settings.mixing else {}
         factor = {term: weight[term] * row.get(term, 1.0) for term in losses if term != SUPERVISED}
         if self._settings.summed and not self._settings.reweight:  # one pass gives the same
             times = max(len(factor), 1) if self._settings.method == "equal_supervision" else 1
@@ -123,7 +125,8 @@ class Distillation:
             return
         total = {term: sum(part * norms[term] for part, norms in self._window) for term in self._window[0][1]}
         self._window.clear()
-        lengths = self._averaged(torch.tensor(list(total.values()), dtype=torch.float64)).tolist()
+        device = next(self._learner.parameters()).device  # some backends average only what is on theirs
+        lengths = self._averaged(torch.tensor(list(total.values()), dtype=torch.float64, device=device)).tolist()
         self.online.step(dict(zip(total, lengths, strict=True)))
 
     def _averaged(self, values: torch.Tensor) -> torch.Tensor:
@@ -145,7 +148,8 @@ class Distillation:
 
 def softened_kl(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return T^2 times the divergence of softened answers ``[K, V]`` from the teacher's (Hinton et al. 2015)."""
-    log_p, q = (student / temperature).log_softmax(-1), (teacher.detach() / temperature).softmax(-1)
+    log_p = (student.float() / temperature).log_softmax(-1)  # of half precision the tails would be lost
+    q = (teacher.detach().float() / temperature).softmax(-1)
     return temperature**2 * F.kl_div(log_p, q, reduction="batchmean")
 
 

@@ -30,9 +30,10 @@ class DistillSettings:
             raise UnknownNameError("way to join gradients", self.method, METHODS)
         if self.signal not in SIGNALS:
             raise UnknownNameError("signal of a distillation", self.signal, SIGNALS)
-        for term in (*self.terms, *self.weights):
-            if term not in (*TERMS, SUPERVISED):
-                raise UnknownNameError("term of a distillation", term, TERMS)
+        for names, known in ((self.terms, TERMS), (self.weights, (*TERMS, SUPERVISED))):
+            for term in names:
+                if term not in known:
+                    raise UnknownNameError("term of a distillation", term, known)
         if not self.terms or self.temperature <= 0.0:
             raise ParameterError("a distillation needs at least one term and a temperature above 0")
 
@@ -47,6 +48,9 @@ class DistillSettings:
         return self.method in ("plain_sum", "equal_supervision")
 
 
-def question_type(lesson: Lesson) -> str:
-    """Return the capability that a lesson asks for; driving is planning."""
-    return lesson.topic if lesson.topic and not lesson.style else "planning"
+_ANSWERED = {"": (), "plan": ("planning",), "reason_plan": ("reasoning", "planning"), "full": CAPABILITIES}
+
+
+def asked_of(lesson: Lesson) -> tuple[str, ...]:
+    """Return the capabilities that a lesson asks for, once each; driving is planning, and longer styles say more."""
+    return tuple(dict.fromkeys((*_ANSWERED[lesson.style], *((lesson.topic,) if lesson.topic else ()))))

@@ -29,13 +29,15 @@ class Heard:
 class Teachers:
     """One model for all terms, or one for each."""
 
-    def __init__(self, given: Mapping[str, Any], student: Any, settings: DistillSettings) -> None:
-        """Take the teachers, which learn nothing.
+    def __init__(
+        self, given: Mapping[str, Any], student: Any, settings: DistillSettings, precision: str = "fp32"
+    ) -> None:
+        """Take the teachers, which learn nothing; they compute in the student's precision.
 
         Raises:
             ParameterError: if a term has no teacher, or a teacher's vocabulary or pictures are not the student's.
         """
-        self._settings, self.own_depth = settings, _depth(student)
+        self._settings, self.own_depth, self._precision = settings, _depth(student), precision
         self._of = {term: given.get(term, given.get("")) for term in settings.terms}
         missing = [term for term, teacher in self._of.items() if teacher is None]
         if missing:
@@ -60,11 +62,14 @@ class Teachers:
         for teacher in {id(model): model for model in self._of.values()}.values():
             terms = [term for term, model in self._of.items() if model is teacher and term != KL]
             layers = layers_of(terms, self.own_depth, _depth(teacher))[1]
-            with watched(teacher, layers, self._settings.signal) as kept:
+            with watched(teacher, layers, self._settings.signal) as kept, self._cast(batch.text.ids.device.type):
                 said = Learner(teacher)(batch.text.ids, batch.text.labels, batch.seen.values, batch.seen.grid)
             assert said.logits is not None
             found[id(teacher)] = Heard(dict(kept), said.logits)
         return {term: found[id(model)] for term, model in self._of.items()}
+
+    def _cast(self, kind: str) -> torch.autocast:
+        return torch.autocast(kind, torch.bfloat16, enabled=self._precision == "bf16")
 
 
 @contextmanager

@@ -34,6 +34,12 @@ def mixing_row(question_type: str, matrix: Mapping[str, Sequence[float]] = MIXIN
     return {name: value / sum(row) for name, value in zip(CAPABILITIES, row, strict=True)}
 
 
+def mixing_of(asked: Sequence[str]) -> dict[str, float]:
+    """Return the mean of the rows of several questions asked at once."""
+    rows = [mixing_row(one) for one in asked]
+    return {name: sum(row[name] for row in rows) / len(rows) for name in CAPABILITIES}
+
+
 class OnlineWeights:
     """Weights of terms that learn to make the terms' weighted gradients equally long.
 

@@ -57,10 +57,12 @@ def degraded(
         most: kinds to return.
     """
     found = []
+    known: set[bytes] = set()  # a kind of the same cases as another (a scenario that is all of a lighting) counts once
     for name in KINDS:
         for value in sorted(set(kinds[name])):
             inside = (kinds[name] == value).to_numpy()
-            if min(inside.sum(), (~inside).sum()) >= FEWEST_CASES:
+            if min(inside.sum(), (~inside).sum()) >= FEWEST_CASES and inside.tobytes() not in known:
+                known.add(inside.tobytes())
                 found.append(_target(name, value, kinds.index[inside], failed, frames, by))
     worse = [target for target in found if target.z > 0.0]
     return sorted(worse, key=lambda target: (-target.z, target.slice, target.value))[:most]

@@ -16,11 +16,12 @@ from simdrive.build import config_names, load_config
 from simdrive.compress.data import DataRequest, make_samples
 from simdrive.compress.flywheel.degraded import Target, degraded
 from simdrive.compress.flywheel.judging import Judgement, judge
+from simdrive.compress.flywheel.pictures import check_alike, pictured_by
 from simdrive.compress.flywheel.rows import drawn, rows_in
 from simdrive.compress.flywheel.settings import FlywheelSettings, HeldOut
 from simdrive.compress.flywheel.targeting import any_cases, cases_of
 from simdrive.compress.requests import settings_of, train_request
-from simdrive.compress.samples import Pictured
+from simdrive.compress.samples import shards
 from simdrive.compress.shadow.driving import ShadowRequest, read_shadow, shadow
 from simdrive.errors import ParameterError, RunFolderError
 from simdrive.eval.files import write_json
@@ -38,6 +39,7 @@ from simdrive.types import Case, Suite
 
 Say = Callable[[str], None]
 FORMAT, VERSION = "simdrive-flywheel", 1
+CARD = "round.json"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ class FlywheelRequest:
     def config(self) -> dict[str, Any]:
         """Return this as plain values; equal for equal flywheels."""
         student = vouched({"model": self.student})["weight_hash"]
-        return plain({"format": FORMAT, "version": VERSION, "student": student, "teacher": self.teacher,
-                      "data": [path.name for path in self.data], **asdict(self.settings)})  # fmt: skip
+        data = [[file.name, file.stat().st_size] for file in shards(self.data)]
+        return plain({"format": FORMAT, "version": VERSION, "student": student,
+                      "teacher": json.loads(_teacher(self.teacher).config), "data": data, **asdict(self.settings)})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,17 +109,25 @@ class Flywheel:
 
         Raises:
             RunFolderError: if it holds something else, or a flywheel with other settings.
-            ParameterError, UnknownNameError: if the student is quantized, or a model does not exist.
+            ParameterError, UnknownNameError: if the student is quantized, a model does not exist, there is too little data, or
+                the teacher sees or speaks otherwise than the student.
         """
         folder = find_model(request.student)
         if quantization_of(folder) is not None:
             raise ParameterError(
                 f"{folder} is quantized; give the model that it was made from, and how it is quantized under 'quantize:'"
             )
-        _claim(request.out, request.config())
         self._request, self._settings, self._say, self._progress = request, request.settings, say, progress
         self._suite = load_suite(request.settings.suite)
         self._student, self._teacher = folder, _teacher(request.teacher)
+        self._runs: dict[Path, StudyRuns] = {}
+        if (model := _learned_from(self._teacher)) is not None:
+            check_alike(folder, find_model(model))
+        if (rows := sum(map(rows_in, request.data))) < request.settings.replay_rows:
+            raise ParameterError(
+                f"data holds {rows} training rows, replay_rows asks for {request.settings.replay_rows}"
+            )
+        _claim(request.out, request.config())
         self.first = self._quantized(folder, request.data, request.out / "start")
 
     def turn(self) -> list[Standing]:
@@ -128,11 +139,11 @@ class Flywheel:
         settings = self._settings
         arms = [Standing(arm, self._student, self.first) for arm in settings.arms]
         for number in range(1, settings.rounds + 1):
-            moving = [arm for arm in arms if arm.misses < settings.patience]
-            if not moving:
+            # All arms go on together: one that stopped early would be held against another with more rows.
+            if all(arm.misses >= settings.patience for arm in arms):
                 self._say(f"no arm was accepted in {settings.patience} rounds; stopped before round {number}")
                 break
-            self._round(number, moving)
+            self._round(number, arms)
         return arms
 
     def failures(self, driver: Path, held: HeldOut, name: str) -> pd.Series[float]:
@@ -154,13 +165,15 @@ class Flywheel:
             targets, failed = chosen[arm.arm]
             folder = self._folder(number, arm)
             arm.rows.append(drawn([made[arm.arm]], count, folder / "rows", number))
-            model = self._train(number, arm, folder)
-            driver = self._quantized(model, arm.rows, folder)
+            rows = [self._again(), *arm.rows]
+            model = self._train(number, arm, rows, folder)
+            driver = self._quantized(model, rows, folder)
             judgement = self._judge(arm, driver, targets)
             done = Round(arm.arm, number, tuple(targets), int(failed.sum()), len(failed), count, judgement,
-                         driver.relative_to(self._request.out).as_posix(), shared + time.monotonic() - started)  # fmt: skip
+                         driver.relative_to(self._request.out).as_posix(),
+                         _seconds(folder, shared + time.monotonic() - started))  # fmt: skip
             arm.rounds.append(done)
-            write_json(folder / "round.json", plain_values(asdict(done)))
+            write_json(folder / CARD, plain_values(asdict(done)))
             verdict = "accepted" if judgement.accepted else "rolled back"
             self._say(f"round {number}, {arm.arm}: {verdict}, {judgement.why}")
             if judgement.accepted:
@@ -209,7 +222,7 @@ class Flywheel:
         agent.parent.mkdir(parents=True, exist_ok=True)
         agent.write_text(yaml.safe_dump(_driving(arm.driver)), encoding="utf-8")
         request = DataRequest(
-            settings.suite, seed, settings.cases, _pictured(self._student), control=0.0, agent=str(agent),
+            settings.suite, seed, settings.cases, pictured_by(self._student), control=0.0, agent=str(agent),
             model_share=settings.model_share, number=number,
         )  # fmt: skip
         self._progress.stage("samples", len(cases))
@@ -217,15 +230,17 @@ class Flywheel:
             self._progress.advance(shard.cases)
         return folder / "samples"
 
-    def _train(self, number: int, arm: Standing, folder: Path) -> Path:
+    def _again(self) -> Path:
+        """Return rows that the student knows, the same in every round."""
+        return drawn(self._request.data, self._settings.replay_rows, self._request.out / "replay", 0)
+
+    def _train(self, number: int, arm: Standing, data: Sequence[Path], folder: Path) -> Path:
         """Fine-tune an arm's student on its new rows and some that it knows."""
         from simdrive.compress.training import train
 
-        again = drawn(self._request.data, self._settings.replay_rows, self._request.out / "replay", 0)
-        model = json.loads(self._teacher.config).get("model")
         changes = {
-            **self._settings.train, "name": f"{arm.arm}_{number}", "data": [str(again), *map(str, arm.rows)],
-            "init": str(arm.model), "teacher": model, "out": str(folder / "train"),
+            **self._settings.train, "name": f"{arm.arm}_{number}", "data": [str(path) for path in data],
+            "init": str(arm.model), "teacher": _learned_from(self._teacher), "out": str(folder / "train"),
         }  # fmt: skip
         return train(train_request(settings_of("train", changes)), self._say)
 
@@ -252,10 +267,12 @@ class Flywheel:
         return judge(before, after, self.kinds(held), targets, self._settings.rule)
 
     def _failures(self, driver: Path, cases: tuple[Case, ...], out: Path) -> pd.Series[float]:
-        suite: Suite = self._suite
-        base = StudyBase(suite.name, suite.version, cases, {"name": "periodic", "period_ms": self._settings.period_ms})
-        runs = StudyRuns(base, out, self._progress, self._request.workers)
-        return runs.failures_at(_driver(driver), 0.0)
+        if out not in self._runs:  # kept, since it knows the references of its cases by then
+            suite: Suite = self._suite
+            mode = {"name": "periodic", "period_ms": self._settings.period_ms}
+            base = StudyBase(suite.name, suite.version, cases, mode)
+            self._runs[out] = StudyRuns(base, out, self._progress, self._request.workers)
+        return self._runs[out].failures_at(_driver(driver), 0.0)
 
     def _cases(self, seed: int, each: int) -> tuple[Case, ...]:
         return any_cases(self._suite, each * len(self._suite.entries), seed)
@@ -299,14 +316,13 @@ def _teacher(name: str) -> AgentConfig:
     return AgentConfig("teacher", canonical_json(vouched(_driving(find_model(name)))))
 
 
-def _pictured(model: Path) -> Pictured:
-    """Return the pictures that a model is shown."""
-    from simdrive.models.processor import KIND, Processor
+def _learned_from(teacher: AgentConfig) -> str | None:
+    """Return the model whose signals a student learns from; None for rules and for models behind a server."""
+    config = json.loads(teacher.config)
+    return None if "url" in config else config.get("model")
 
-    config = json.loads((model / "preprocessor_config.json").read_text(encoding="utf-8"))
-    if config.get("processor") != KIND:
-        raise ParameterError(
-            f"{model} is a released model without cameras of its own; the student must be one made here"
-        )
-    processor = Processor.from_config(config)
-    return Pictured(processor.cameras, processor.frame_offsets_us)
+
+def _seconds(folder: Path, taken: float) -> float:
+    """Return how long a round took: what it said when it was made, where it is only read again."""
+    path = folder / CARD
+    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.is_file() else taken

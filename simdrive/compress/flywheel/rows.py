@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from simdrive.compress.samples import Pictured, shards, write_shard
+from simdrive.compress.samples import pictured_of, shards, write_shard
 from simdrive.errors import ParameterError
 
 TRAIN = "train"
@@ -37,12 +37,16 @@ def drawn(folders: Sequence[Path], count: int, out: Path, seed: int) -> Path:
     wanted: dict[int, list[int]] = {}
     for number, row in (places[k] for k in sorted(chosen.tolist())):
         wanted.setdefault(number, []).append(row)
+    shown = {pictured_of(files[number]) for number in wanted}
+    if len(shown) > 1:
+        raise ParameterError(
+            f"{', '.join(map(str, folders))} show different pictures; give folders of the same cameras"
+        )
     tables = [pq.read_table(files[number]).take(rows) for number, rows in wanted.items()]
-    meta = tables[0].schema.metadata
-    pictured = Pictured.from_json(meta[b"simdrive.pictured"].decode())
+    answered = {(table.schema.metadata or {}).get(b"simdrive.labels", b"").decode() for table in tables}
     rows = [row for table in tables for row in table.to_pylist()]
     out.mkdir(parents=True, exist_ok=True)
-    write_shard(path, rows, pictured, meta.get(b"simdrive.labels", b"").decode())
+    write_shard(path, rows, shown.pop(), ", ".join(sorted(answered - {""})))
     return out
 
 

@@ -43,7 +43,9 @@ def _of_kind(target: Target, suite: Suite, count: int, seed: int) -> list[Case]:
     entries = [e for e in suite.entries if target.slice != "scenario" or e.scenario == target.value]
     found: list[Case] = []
     for number in range(_TRIES):
-        drawn = _drawn(suite, entries, -(-count // len(entries)), seed + number)
+        # A kind may be rare (fog: 3 % of long_tail_v1), so later draws are larger.
+        each = -(-count // len(entries)) * 2 ** min(number, 4)
+        drawn = _drawn(suite, entries, each, seed + number)
         kept = target.holds(kinds_of(drawn))
         found += [case for case, ok in zip(drawn, kept.tolist(), strict=True) if ok]
         if len(found) >= count:

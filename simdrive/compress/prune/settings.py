@@ -146,6 +146,10 @@ def _part(name: str, whole: int, share: float) -> int:
     kept = round(whole * share)
     if kept < 1:
         raise ParameterError(f"keep.{name}={share} leaves nothing of {whole}; the smallest share is {1 / whole:.3g}")
+    if kept == whole and share < 1.0:
+        per = " per key/value head" if name == "text_heads" else ""
+        most = "1 is all there is" if whole == 1 else f"the largest share that does is {(whole - 1) / whole:.3g}"
+        raise ParameterError(f"keep.{name}={share} removes nothing of {whole}{per}; {most}")
     return kept
 
 

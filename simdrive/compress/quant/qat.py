@@ -125,19 +125,22 @@ class FakeQuantLinear(nn.Module):
 
 
 @torch.no_grad()
-def make_trainable(model: nn.Module, exact: nn.Module) -> None:
-    """Give the quantized maps of ``model`` back the weights that they were rounded from, in place.
+def make_trainable(model: nn.Module, exact: nn.Module, compensated: bool = False) -> None:
+    """Make the quantized maps of ``model`` trainable, in place: on their grids, with the weights they were rounded from.
 
     Args:
         model: quantized.
         exact: the same model before rounding, after everything that changes weights but not the function.
+        compensated: what was rounded is not what stands in ``exact`` (GPTQ moves weights to make up for rounding others,
+            temperatures scale queries): training begins at the rounded values themselves.
     """
     for name, part in list(model.named_modules()):
         if isinstance(part, QuantizedLinear):
             source = exact.get_submodule(name)
             plain = nn.Linear(part.in_features, part.out_features, part.bias is not None)
             weight = source.weight.detach().float()  # type: ignore[operator]
-            plain.weight.copy_(turned(weight, part.spec.rotate) if part.spec.rotate else weight)
+            before = turned(weight, part.spec.rotate) if part.spec.rotate else weight
+            plain.weight.copy_(part.weight.float() if compensated else before)
             if part.bias is not None:
                 plain.bias.copy_(part.bias)
             place_quantized(model, name, FakeQuantLinear(plain, part.spec, part))

@@ -89,7 +89,8 @@ def quantize_stage(settings: Mapping[str, Any], folder: Path, say: Say) -> Path:
     exact = copy.deepcopy(model)
     done = round_all(model, specs, stats, given.batches, how)
     if int(settings["qat"]["steps"]):
-        _train(model, exact, given, settings["qat"], folder, say)
+        compensated = not {"gptq", "temperature"}.isdisjoint(done.methods)
+        _train(model, exact, compensated, given, settings["qat"], folder, say)
         done = replace(done, methods=(*done.methods, "qat"))
     return _saved(settings, given, model, done, bits, chosen, folder, say)
 
@@ -119,9 +120,11 @@ def _bits(settings: Mapping[str, Any], given: _Given, how: Rounding, say: Say) -
     return {name: found.bits[part] for part, names in parts.items() for name in names}, found
 
 
-def _train(model: Any, exact: Any, given: _Given, qat: Mapping[str, Any], folder: Path, say: Say) -> None:
+def _train(
+    model: Any, exact: Any, compensated: bool, given: _Given, qat: Mapping[str, Any], folder: Path, say: Say
+) -> None:  # fmt: skip
     """Train the rounded model, or go on training it, and round it for good."""
-    make_trainable(model, exact)
+    make_trainable(model, exact, compensated)
     fields = {name: qat[name] for name in ("steps", "batch", "learning_rate", "warmup", "decay", "seed")}
     train = TrainSettings(**fields, weight_decay=0.0)
     loaded, samples = given.loaded, given.samples

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
 import numpy as np
 import pandas as pd
 
 from simdrive.compress.shadow.differences import MEASURES
+from simdrive.compress.shadow.picture import png
 from simdrive.compress.shadow.watching import Roles, Watching, joint_wants
 from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
 from simdrive.eval.corruptions import CLEAN, CorruptionConfig, build_corruption
@@ -30,7 +30,7 @@ from simdrive.latency.modes import LatencySetting, Mode
 from simdrive.latency.source import Constant
 from simdrive.metrics.evaluate import evaluate, load_metrics
 from simdrive.streams import digest
-from simdrive.types import Bytes, Case
+from simdrive.types import Case
 
 FORMAT, VERSION = "simdrive-shadow", 1
 
@@ -153,7 +153,7 @@ def shadow_chunk(task: ShadowTask) -> int:
     outcomes = [_outcome(log, reference.valid, label) for log, reference in zip(logs, known, strict=True)]
     pictures = watching.pictures()
     frames = pd.DataFrame(watching.rows)
-    frames["picture"] = [_png(pictures[row]) if row in pictures else None for row in range(len(frames))]
+    frames["picture"] = [png(pictures[row]) if row in pictures else None for row in range(len(frames))]
     path = Path(task.path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path.with_suffix(".episodes"), pd.DataFrame(outcomes).to_parquet)
@@ -173,11 +173,6 @@ def _outcome(log: Any, valid: bool, label: str) -> dict[str, Any]:
         "case_key": log.case.key, "scenario": log.case.scenario, "corruption": label or "none", "end": log.end.name.lower(),
         "failure": float(found.value) if scored else np.nan, "end_us": int(log.t_us[-1]),
     }  # fmt: skip
-
-
-def _png(frames: Bytes) -> bytes:
-    """Return pictures ``[camera, H, W, 3]`` one below the other as PNG."""
-    return bytes(imageio.imwrite("<bytes>", frames.reshape(-1, *frames.shape[2:]), extension=".png"))
 
 
 def read_shadow(out: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:

@@ -15,8 +15,9 @@ from simdrive.agents.language.codec import targets_from
 from simdrive.agents.language.questions import TOPICS
 from simdrive.agents.language.upsample import TIMES_S
 from simdrive.compress.labels import check_labeller, model_answers, shown_to
-from simdrive.compress.samples import Pictured, shards
+from simdrive.compress.samples import Pictured, pictured_of, shards, unpack
 from simdrive.compress.shadow.differences import BRAKED_MPS, HORIZON_S
+from simdrive.compress.shadow.picture import png
 from simdrive.compress.shadow.slices import NOBODY, distance_name, speed_name
 from simdrive.errors import ParameterError
 from simdrive.models.local import LocalModel, open_model
@@ -28,8 +29,12 @@ _BATCH = 64
 _COLUMNS = ("case_key", "scenario", "t_us", "split", "ego", "state", "visible", "frames", "drive", *TOPICS)
 
 
-def stored_differences(teacher: str, student: str, folder: Path, split: str, rows: int) -> pd.DataFrame:
+def stored_differences(
+    teacher: str, student: str, folder: Path, split: str, rows: int, by: str = "speed_mps", top: int = 24
+) -> pd.DataFrame:
     """Return one row per stored frame: slices, differences of the answers, and whether each answer is right.
+
+    The newest pictures (``picture``, PNG) stand beside the ``top`` frames that differ most by ``by``, one per case.
 
     Args:
         teacher, student: model folders or zoo names.
@@ -54,7 +59,18 @@ def stored_differences(teacher: str, student: str, folder: Path, split: str, row
         for topic in ("drive", *TOPICS):
             frame[f"{role}_{topic}"] = found[topic]
             frame[f"{role}_{topic}_right"] = [text == row[topic] for text, row in zip(found[topic], kept, strict=True)]
+        asked = by if by in TOPICS else "drive"  # what the page shows of their answers
+        frame[f"{role}_text"] = found[asked]
+    shown = most_different(frame, by).index[:top]
+    newest = {place: unpack(kept[place]["frames"], pictured.shape)[:, 0] for place in shown.tolist()}
+    frame["picture"] = [png(newest[place]) if place in newest else None for place in range(len(frame))]
     return frame
+
+
+def most_different(frames: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Return the frame of each case that differs most, largest first: the neighbours of a frame say the same again."""
+    known = frames[frames[by].notna()].sort_values(by, ascending=False, kind="stable")
+    return known.drop_duplicates("case_key")
 
 
 def answer_differences(teacher: dict[str, list[str]], student: dict[str, list[str]]) -> Float:
@@ -84,8 +100,13 @@ def _first_brake_s(change_mps: Float) -> Float:
 def _read(folder: Path, split: str, rows: int) -> tuple[Pictured, list[dict[str, Any]]]:
     pictured, found = None, []
     for path in shards([folder]):
+        here = pictured_of(path)
+        pictured = pictured or here
+        if here != pictured:
+            raise ParameterError(
+                f"{path} shows other pictures than the files before it; compare one set of cameras at a time"
+            )
         table = pq.read_table(path, columns=list(_COLUMNS))
-        pictured = pictured or Pictured.from_json((table.schema.metadata or {})[b"simdrive.pictured"].decode())
         found += [row for row in table.to_pylist() if row["split"] == split]
     if not found or pictured is None:
         raise ParameterError(f"{folder} holds no {split} frames; make more cases with 'simdrive data'")

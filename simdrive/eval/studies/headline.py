@@ -7,100 +7,35 @@ folder; the same call continues, and a part that fits one machine is a list of w
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from simdrive.errors import ParameterError, SimdriveError, UnknownNameError
 from simdrive.eval.charges import check_charges
 from simdrive.eval.grid import AgentConfig, LatencyConfig
 from simdrive.eval.kinds import kinds_of
-from simdrive.eval.stats import Interval, wilson
+from simdrive.eval.stats import Interval, mcnemar, wilson
 from simdrive.eval.studies.breakeven import Steps
 from simdrive.eval.studies.budget import explore
-from simdrive.eval.studies.curve import Budget, Grid, budget
+from simdrive.eval.studies.curve import Budget, budget
 from simdrive.eval.studies.decompose import DecomposeStudy, study_decompose
 from simdrive.eval.studies.deploy import Measured, measured
-from simdrive.eval.studies.paired import Criterion, pair, tango
+from simdrive.eval.studies.headline_cost import Cost, charge_of, cost_on
+from simdrive.eval.studies.headline_plan import Chip, Plan, Variant
+from simdrive.eval.studies.paired import pair, tango
 from simdrive.eval.studies.runs import METRICS, StudyRuns, delay_name
-from simdrive.eval.summary import outcomes
-from simdrive.eval.work import build_agent
+from simdrive.eval.summary import counted, outcomes
 from simdrive.latency.charging import charged_pricer
-from simdrive.latency.peak_memory import GIB
-from simdrive.latency.pricing import HostTimes
 from simdrive.streams import digest, stream
-from simdrive.types import Charge
 
 SMOOTH = ("bench2drive_smoothness", "longitudinal_jerk_rms_mps3", "plan_flicker_m")
 FEWEST = 10  # scored cases of a kind before it can be called the worst
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One member of the family: who drives, and what its requests are priced as (empty = its own charge)."""
-
-    name: str
-    agent: AgentConfig
-    architecture: str = ""
-    precision: str = ""
-
-
-@dataclass(frozen=True)
-class Chip:
-    """Where requests are priced; the power mode also decides whether energy is known."""
-
-    name: str
-    power_mode: str | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a headline study compares.
-
-    Attributes:
-        variants: the first is the teacher, against which the others are held.
-        references: driven at zero latency only.
-        chips: the first is the one of all worlds.
-        tokens: of every request (``prompt_tokens``, ``image_tokens``, ``output_tokens``), None = what agents report.
-        grid, criterion: of the latency budgets; no grid = none are sought.
-    """
-
-    variants: tuple[Variant, ...]
-    references: tuple[AgentConfig, ...]
-    chips: tuple[Chip, ...]
-    runtime: str = "trt_edge_llm"
-    tokens: Mapping[str, int | None] = field(default_factory=dict)
-    grid: Grid | None = None
-    criterion: Criterion = Criterion()  # noqa: RUF009 - frozen
-    decompose: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.variants or not self.chips:
-            raise ParameterError(
-                "a headline study needs one variant or more (the first is the teacher), and a chip or more"
-            )
-        names = [*(v.name for v in self.variants), *(r.name for r in self.references)]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ParameterError(f"variants and references name {', '.join(twice)} more than once")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a request of a variant costs on a chip; NaN where it is not known, ``refused`` says why it cannot run."""
-
-    variant: str
-    chip: str
-    charged: str
-    took: Measured | None
-    energy_j: float
-    peak_gib: float
-    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +50,7 @@ class Drive:
     total: int
     rate: Interval
     against: Interval  # less the teacher's rate under the same kind of latency, paired (Tango)
+    p_value: float  # that both fail alike (exact McNemar)
     means: dict[str, float]  # of SMOOTH over scored episodes
     worst_scenario: str
     worst_lighting: str
@@ -187,7 +123,7 @@ class _Study:
 
     def check(self, variant: Variant, chip: Chip) -> None:
         """Find out whether a variant can be priced on a chip, before anything is driven."""
-        charge = self._charge(variant)
+        charge = charge_of(variant)
         try:
             pricer = charged_pricer(chip.name, self._plan.runtime, charge, chip.power_mode)
             tokens = self._plan.tokens
@@ -222,7 +158,11 @@ class _Study:
 
     def result(self) -> Headline:
         """Return everything."""
-        costs = tuple(self._cost(variant, chip) for variant in self._plan.variants for chip in self._plan.chips)
+        costs = tuple(
+            cost_on(self._plan, variant, chip, self._took.get((variant.name, chip.name)),
+                    self._refused.get((variant.name, chip.name), ""))
+            for variant in self._plan.variants for chip in self._plan.chips
+        )  # fmt: skip
         return Headline(
             self._plan, {world.name: len(world.runs.base.cases) for world in self._worlds}, costs, tuple(self._drives),
             self._budgets, tuple(self._splits), self._telling(),
@@ -244,15 +184,11 @@ class _Study:
             if not any(math.isnan(each) for each in times):
                 pair_of = [AgentConfig(each.name, each.agent.config) for each in (student, teacher)]
                 most = max(plan.grid.most_ms if plan.grid is not None else 0.0, *times)
-                steps = Steps(max(50.0, abs(times[1] - times[0]) / 4.0), most)
+                step = max(50.0, abs(times[1] - times[0]) / 4.0)
+                steps = Steps(step, max(step, most))
                 self._splits.append(
                     study_decompose(runs, pair_of[0], pair_of[1], times, steps, plan.criterion.confidence)
                 )
-
-    def _charge(self, variant: Variant) -> Charge:
-        if variant.architecture:
-            return Charge(variant.architecture, variant.precision)
-        return build_agent(variant.agent).charge
 
     def _setting(self, runs: StudyRuns, variant: Variant, agent: AgentConfig, chip: Chip) -> LatencyConfig:
         fields = {"chip": chip.name, "runtime": self._plan.runtime, "power_mode": chip.power_mode, **self._plan.tokens}
@@ -265,7 +201,9 @@ class _Study:
     def _drive(
         self, world: _World, name: str, agent: AgentConfig, whose: str, chip: str, setting: LatencyConfig
     ) -> Any:
-        folder = delay_name(0.0) if whose == "zero" else f"{whose}_{chip}_{digest(setting.source, 8)}"
+        folder = f"own_{chip}_{digest(setting.source, 8)}"
+        if whose != "own":  # a constant delay, whose run other parts of the study want as well
+            folder = delay_name(float(json.loads(setting.source)["delay_ms"]))
         store = world.runs.store(agent, setting, folder)
         episodes = store.episodes()
         failed = outcomes(episodes)
@@ -273,12 +211,15 @@ class _Study:
         count, total = int((failed > 0.0).sum()), len(failed)
         teacher = self._plan.variants[0].name
         base = world.failed.get((teacher, "own" if whose == "teacher" else whose, chip))
-        against = Interval(math.nan, math.nan, math.nan)
+        against, p_value = Interval(math.nan, math.nan, math.nan), math.nan
         if base is not None and name != teacher:
-            against = tango(pair(base, failed), self._plan.criterion.confidence)
-        means = {metric: float(episodes[metric].mean()) for metric in SMOOTH if metric in episodes}
+            pairs = pair(base, failed)
+            against = tango(pairs, self._plan.criterion.confidence)
+            p_value = mcnemar(pairs.only_first, pairs.only_second)
+        kept = counted(episodes)
+        means = {metric: float(kept[metric].mean()) for metric in SMOOTH if metric in kept}
         self._drives.append(
-            Drive(name, world.name, whose, chip, count, total, wilson(count, total), against, means,
+            Drive(name, world.name, whose, chip, count, total, wilson(count, total), against, p_value, means,
                   _worst(failed, world.kinds["scenario"]), _worst(failed, world.kinds["lighting"]), store.path.as_posix())
         )  # fmt: skip
         return store
@@ -286,24 +227,6 @@ class _Study:
     def _took_ms(self, variant: Variant, chip: Chip) -> float:
         took = self._took.get((variant.name, chip.name))
         return math.nan if took is None else round(took.median_ms, 1)
-
-    def _cost(self, variant: Variant, chip: Chip) -> Cost:
-        charge = self._charge(variant)
-        charged, refused = f"{charge.architecture} {charge.precision}", self._refused.get((variant.name, chip.name), "")
-        took = self._took.get((variant.name, chip.name))
-        if refused or took is None or not took.requests:
-            return Cost(variant.name, chip.name, charged, took, math.nan, math.nan, refused)
-        tokens = self._plan.tokens
-        prompt, image, output = (
-            int(given if (given := tokens.get(f"{kind}_tokens")) is not None else getattr(took, f"{kind}_tokens"))
-            for kind in ("prompt", "image", "output")
-        )
-        pricer = charged_pricer(chip.name, self._plan.runtime, charge, chip.power_mode)
-        text, seen, said = (np.array([count], np.int64) for count in (prompt, image, output))
-        none = np.zeros(1, np.int64)
-        energy = pricer.price(text, seen, said, none, none, HostTimes()).energy_j()
-        peak = pricer.peak_memory(prompt + image, output, image).total / GIB
-        return Cost(variant.name, chip.name, charged, took, math.nan if energy is None else float(energy[0]), peak)
 
     def _telling(self) -> Telling | None:
         """Return the case that shows best what the study is about, None if there is none."""
