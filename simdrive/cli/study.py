@@ -12,13 +12,14 @@ import typer
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
+from simdrive.cli.study_chain import chain
 from simdrive.cli.study_headline import headline
 from simdrive.cli.study_layers import layers
 from simdrive.cli.words import parse_words
 from simdrive.errors import ParameterError
 
 app = typer.Typer(
-    help="Questions about many cases at once: latency budget, deployment, attribution, the layers of a model, a whole family.",
+    help="Questions about many cases at once: latency budget, deployment, attribution, a model's layers, a chain, a family.",
     no_args_is_help=True,
 )
 
@@ -168,6 +169,7 @@ def _latency_order(options: Mapping[str, Any], role: str) -> Any:
 
 app.command("layers")(layers)
 app.command("headline")(headline)
+app.command("chain")(chain)
 
 
 def _options(words: Sequence[str] | None, defaults: Mapping[str, Any]) -> dict[str, Any]:

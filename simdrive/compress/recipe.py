@@ -2,7 +2,7 @@
 
 A recipe is a yaml file with a list of stages. Each names its kind, its folder, and what differs from the defaults of its
 kind in ``configs/<kind>.yaml``; a stage speaks of earlier ones by their names, and of what the recipe is given
-(``inputs``: name and meaning) as ``$name``.
+(``inputs``: name and meaning) as ``$name``. An entry ``{recipe: NAME, INPUT: ...}`` stands for all stages of another recipe.
 """
 
 from __future__ import annotations
@@ -64,12 +64,8 @@ def load_recipe(
         ParameterError, UnknownNameError: if the recipe, a stage, an input or a field does not exist, an input is
             missing, or a name is taken twice.
     """
-    loaded = load_config("recipe", name)
-    listed = _filled(loaded.get("stages"), _inputs(name, loaded.get("inputs") or {}, given or {}))
-    if not isinstance(listed, list) or not listed:
-        raise ParameterError(f"recipe {name!r} must hold a list of stages")
     found: list[Stage] = []
-    for entry in listed:
+    for entry in _listed(name, given or {}):
         if not isinstance(entry, dict) or set(_OWN) - set(entry):
             raise ParameterError(f"a stage of recipe {name!r} lacks one of {', '.join(_OWN)}: {entry}")
         if entry["stage"] not in KINDS:
@@ -86,6 +82,24 @@ def load_recipe(
     for stage in changed:
         settings_of(stage.kind, stage.settings)
     return changed
+
+
+def _listed(name: str, given: Mapping[str, Any], within: tuple[str, ...] = ()) -> list[Any]:
+    """Return the entries of a recipe; those of a recipe that it names stand in that one's place."""
+    loaded = load_config("recipe", name)
+    listed = _filled(loaded.get("stages"), _inputs(name, loaded.get("inputs") or {}, given))
+    if not isinstance(listed, list) or not listed:
+        raise ParameterError(f"recipe {name!r} must hold a list of stages")
+    found: list[Any] = []
+    for entry in listed:
+        if not (isinstance(entry, dict) and "recipe" in entry):
+            found.append(entry)
+            continue
+        other = str(entry["recipe"])
+        if other in (*within, name):
+            raise ParameterError(f"recipe {name!r} names {other!r}, which it is a part of")
+        found += _listed(other, {key: value for key, value in entry.items() if key != "recipe"}, (*within, name))
+    return found
 
 
 def _inputs(name: str, wanted: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +169,10 @@ def _run(
         seconds = spent + time.monotonic() - started
         (folder / "seconds.txt").write_text(f"{seconds:.1f}\n")
     found = Finished(stage.name, stage.kind, round(seconds, 1), _peak_bytes(), result)
+    if "price" in settings:
+        from simdrive.compress.card_facts import complete_card
+
+        complete_card(result, settings["price"], seconds)
     state = {"kind": stage.kind, "settings": dict(stage.settings), "inputs": made_of, "seconds": found.seconds,
              "peak_bytes": found.peak_bytes, "result": result.relative_to(folder).as_posix()}  # fmt: skip
     (folder / DONE).write_text(json.dumps(state, indent=2) + "\n")

@@ -12,9 +12,9 @@ from test_compress_trainer import TINY, TOKENIZER
 from simdrive.agents.vlm import Vlm
 from simdrive.compress.charge import charge_on, compounded, quantized_charge, regrown
 from simdrive.compress.prune.cutting import cut_to, sizes_of
-from simdrive.compress.prune.priced import shares_left
 from simdrive.compress.prune.scores import magnitude
 from simdrive.compress.prune.settings import Sizes
+from simdrive.compress.prune.shares import shares_left
 from simdrive.compress.quant.layout import group_of, linears
 from simdrive.models.build import build_model
 from simdrive.models.folder import load_model, save_model

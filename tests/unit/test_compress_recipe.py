@@ -49,6 +49,10 @@ def test_stages_hand_their_results_on_and_are_not_done_twice(tmp_path: Path) -> 
     assert (card.name, card.parents) == ("second", ("first",))
     assert card.data["folders"] == ["expert", "own"]
     assert card.data["steps"] == 1
+    assert card.data["wall_seconds"] > 0.0
+    priced = card.data["priced"]
+    assert priced["charged_as"] == "internvl3_1b w16a16"
+    assert all(row["left"] == row["whole"] for row in priced["chips"].values())  # nothing was compressed
     assert load_model(done[-1].result).processor.frame_offsets_us == (0, -200_000, -500_000)
     assert len(list((tmp_path / "out" / "own").glob("model-answered-*.parquet"))) == 1
     assert all(one.seconds > 0 and one.peak_bytes > 1e8 for one in done)
@@ -127,6 +131,24 @@ def test_a_recipe_is_given_what_it_needs(tmp_path: Path) -> None:
         "planning": "runs/t",
         "kl": "runs/t",
     }
+
+
+def test_a_recipe_within_a_recipe_stands_for_its_stages(tmp_path: Path) -> None:
+    family = load_recipe("family")
+    names = [stage.name for stage in family]
+    assert names == [stage.name for stage in load_recipe("teacher")] + [
+        "student_sft", "blind_trained", "student_kd", "student_kd_pruned", "student_kd_int8", "student_kd_int4"
+    ]  # fmt: skip
+    assert family[names.index("student_kd")].settings["teacher"] == "teacher"
+    assert family[names.index("student_sft")].settings["data"] == ["expert"]
+    path = tmp_path / "round.yaml"
+    path.write_text(f"stages: [{{recipe: {path}}}]\n")
+    with pytest.raises(ParameterError, match="which it is a part of"):
+        load_recipe(str(path))
+    assert [stage.kind for stage in load_recipe("drive_kd_int8", None, {"teacher": "t", "data": "d"})] == [
+        "train",
+        "quantize",
+    ]
 
 
 def test_the_command_lists_what_it_would_do(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from test_compress_samples import PICTURED, written
 from test_compress_trainer import TINY, TOKENIZER
 
 from simdrive.compress.batches import Batches
+from simdrive.compress.priced import PriceSettings, prices
 from simdrive.compress.prune.cutting import cut_to
 from simdrive.compress.prune.merged import unmerged
-from simdrive.compress.prune.priced import PriceSettings, prices, shares_left
 from simdrive.compress.prune.recovery import Elder, RecoverySettings, feature_gap, streams
 from simdrive.compress.prune.request import prune_request
 from simdrive.compress.prune.scores import magnitude
 from simdrive.compress.prune.settings import PruneSettings, Sizes
+from simdrive.compress.prune.shares import shares_left
 from simdrive.compress.prune.stage import PruneRequest, prune
 from simdrive.compress.recipe import load_recipe, run_recipe
 from simdrive.compress.requests import settings_of
@@ -164,7 +165,7 @@ def test_a_pruning_that_was_killed_goes_on_identically(tmp_path: Path) -> None:
     assert card.data["charge"] == {"keep_layers": 2 / 3, "keep_heads": 0.5, "keep_feedforward": 0.5,
                                    "keep_vision_heads": 0.5, "keep_vision_feedforward": 16 / 24}  # fmt: skip
     priced = card.data["priced"]["chips"]["agx_orin_64gb"]
-    assert all(priced["pruned"][stage] < priced["whole"][stage] for stage in ("vision", "prefill", "decode"))
+    assert all(priced["left"][stage] < priced["whole"][stage] for stage in ("vision", "prefill", "decode"))
     assert card.scores["own_price"]["agx_orin_64gb"]["total"] > 0.0
     assert "round 2 of 2" in " ".join(said)
     shutil.copytree(tmp_path / "first", tmp_path / "second")
@@ -221,10 +222,15 @@ def test_shares_and_prices_fall_together() -> None:
     after = replace(before, text_layers=12, vision_heads=8)
     assert shares_left(before, after, 2) == {"keep_layers": 0.5, "keep_vision_heads": 0.5, "keep_image_tokens": 0.25}
     found = prices(shares_left(before, after, 2), ONE_CHIP)["chips"]["agx_orin_64gb"]
-    assert found["pruned"]["total"] < found["whole"]["total"]
+    assert found["left"]["total"] < found["whole"]["total"]
     fewer = prices({"keep_vision_heads": 0.5}, ONE_CHIP)["chips"]["agx_orin_64gb"]
-    assert fewer["pruned"]["vision"] < fewer["whole"]["vision"]
-    assert fewer["pruned"]["decode"] == fewer["whole"]["decode"]
+    assert fewer["left"]["vision"] < fewer["whole"]["vision"]
+    assert fewer["left"]["decode"] == fewer["whole"]["decode"]
+    narrow = prices({"precision": "w4a16", "bits": {"attention": 4.5, "feedforward": 4.5}}, ONE_CHIP)
+    assert narrow["charged_as"].endswith("w4a16")
+    quick = narrow["chips"]["agx_orin_64gb"]
+    assert quick["left"]["decode"] < quick["whole"]["decode"]
+    assert "refused" in prices({"precision": "w4a8"}, ONE_CHIP)["chips"]["agx_orin_64gb"]  # no such kernels there
 
 
 def test_a_recipe_prunes_a_stage_before_it(tmp_path: Path) -> None:
@@ -237,7 +243,7 @@ def test_a_recipe_prunes_a_stage_before_it(tmp_path: Path) -> None:
          "prune": {"importance": "magnitude", "keep": {"vision_heads": 0.5}}}]}))  # fmt: skip
     done = run_recipe(load_recipe(str(path)), tmp_path / "out", lambda line: None)
     last = load_model(done[-1].result)
-    assert last.card.parents == ("pruned",)
+    assert (last.card.name, last.card.parents) == ("slimmer", ("slim",))
     assert (layers_of(last.model, TEXT)[0].ffn, layers_of(last.model, VISION)[0].heads) == (24, 1)
     assert run_recipe(load_recipe(str(path)), tmp_path / "out", print) == done
     with pytest.raises(UnknownNameError, match="importanse"):

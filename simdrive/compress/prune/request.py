@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from simdrive.compress.prune.priced import PriceSettings
+from simdrive.compress.priced import PriceSettings
 from simdrive.compress.prune.recovery import RecoverySettings
 from simdrive.compress.prune.settings import PruneSettings
 from simdrive.compress.prune.stage import PruneRequest

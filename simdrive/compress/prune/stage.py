@@ -12,19 +12,21 @@ from typing import Any
 import torch
 
 from simdrive.compress.charge import charge_on, compounded
+from simdrive.compress.judged import judged
+from simdrive.compress.priced import PriceSettings, own_price, prices
 from simdrive.compress.prune.cutting import sizes_of
-from simdrive.compress.prune.priced import PriceSettings, own_price, prices, shares_left
 from simdrive.compress.prune.recovery import RecoverySettings
 from simdrive.compress.prune.rounds import Plan, Say, State, beginning, run_round
 from simdrive.compress.prune.settings import PruneSettings, target
-from simdrive.compress.samples import Samples, read_samples
+from simdrive.compress.prune.shares import shares_left
+from simdrive.compress.samples import read_samples
 from simdrive.compress.settings import TrainSettings
-from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, validation_cases
+from simdrive.compress.validate import ClosedLoop
 from simdrive.errors import ParameterError, RunFolderError
 from simdrive.latency.hf_config import architecture_from_hf
 from simdrive.models.folder import CONFIG, LoadedModel, load_model, save_model
 from simdrive.models.headcount import read_plan
-from simdrive.models.local import LocalModel, device_of, open_model
+from simdrive.models.local import device_of
 from simdrive.models.where import find_model
 from simdrive.streams import digest
 
@@ -63,7 +65,7 @@ def prune(request: PruneRequest, say: Say) -> Path:
     folder = request.out / "model"
     card = _described(request, plan, state)
     scores = _write(request, plan, state, folder, card, {})
-    scores |= _judged(request, folder, plan.samples)
+    scores |= judged(folder, request.data, request.validate_rows, request.closed_loop, request.device)
     card["seconds"] = round(time.monotonic() - started, 1)  # of this call
     _write(request, plan, state, folder, card, scores)
     say(_line(plan, card, scores))
@@ -142,26 +144,12 @@ def _write(
     return {"own_price": {chip: own_price(own, chip, request.price) for chip in request.price.chips}}
 
 
-def _judged(request: PruneRequest, folder: Path, samples: Samples | None) -> dict[str, Any]:
-    """Return answers on validation frames and failures on validation cases, where they are asked for."""
-    found: dict[str, Any] = {}
-    if request.validate_rows:
-        unseen = read_samples(request.data, "validation")
-        rows = balanced_rows(unseen, request.validate_rows)
-        found["answers"] = answer_scores(LocalModel(open_model(str(folder), device=request.device)), unseen, rows)
-    if request.closed_loop.cases:
-        from simdrive.agents.vlm import Vlm
-
-        agent = Vlm(str(folder), device=request.device)
-        found["driving"] = drive(agent, validation_cases(request.closed_loop), request.closed_loop)
-    return found
-
-
 def _line(plan: Plan, card: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     before = card["pruned"]["parameters_before"]
     words = [f"{before:,} weights before"]
     for chip, row in card["priced"]["chips"].items():
-        words.append(f"{chip} {row['whole']['total']:.1f} -> {row['pruned']['total']:.1f} ms")
+        priced = row.get("refused") or f"{row['whole']['total']:.1f} -> {row['left']['total']:.1f} ms"
+        words.append(f"{chip} {priced}")
     if "answers" in scores:
         error = "/".join(f"{value:.2f}" for value in scores["answers"]["plan"]["speed_error_mps"])
         words.append(f"speeds off by {error} m/s")

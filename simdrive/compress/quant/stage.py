@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simdrive.compress.charge import charge_on, quantized_charge
+from simdrive.compress.judged import judged
 from simdrive.compress.learner import Learner
 from simdrive.compress.quant.agreement import plans_of, same_plans
 from simdrive.compress.quant.calibrate import CalibrationBatch, calibration_batches
@@ -22,7 +23,7 @@ from simdrive.compress.samples import Samples, read_samples
 from simdrive.compress.settings import TrainSettings
 from simdrive.compress.supervision import Objective, Supervision
 from simdrive.compress.trainer import Trainer
-from simdrive.compress.validate import balanced_rows
+from simdrive.compress.validate import ClosedLoop, balanced_rows
 from simdrive.errors import ParameterError
 from simdrive.models.folder import LoadedModel, load_model, save_model
 from simdrive.models.kv_cache import KV_BITS
@@ -160,6 +161,8 @@ def _saved(
     if int(settings["qat"]["steps"]):
         data["qat"] = dict(settings["qat"])
     scores = _agreement(settings, given, model)
+    validate = dict(settings["validate"])
+    rows, closed_loop = int(validate.pop("rows")), ClosedLoop(**validate)
     name = str(settings["name"] or f"{loaded.card.name}_q")
     for _ in range(2):  # the card states the size of the file that it vouches for
         tokenizer: Any = loaded.tokenizer
@@ -168,6 +171,8 @@ def _saved(
             data=data, scores=scores,
         )  # fmt: skip
         data["bytes"] = sum(path.stat().st_size for path in weight_files(out))
+        if "answers" not in scores and "driving" not in scores:
+            scores |= judged(out, [Path(str(path)) for path in settings["data"]], rows, closed_loop)
     told = f", {scores['plans_as_parent']:.1%} of its plans as {loaded.card.name}" if scores else ""
     say(f"{name}: {data['bytes']:,} bytes, {card.bits:.2f} bits per weight{told}")
     return out

@@ -1,15 +1,15 @@
-"""What pruning is worth on a chip: the shares that are left, done to the card of the model that is stood for."""
+"""What compression is worth on a chip: what it left, done to the card of the model that is stood for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from simdrive.compress.prune.settings import Sizes
-from simdrive.errors import ParameterError
+from simdrive.agents.charging import charge_of
+from simdrive.errors import ParameterError, SimdriveError
 from simdrive.latency.architecture import ArchitectureCard
 from simdrive.latency.charging import charged_pricer
 from simdrive.latency.names import load_card
@@ -33,33 +33,32 @@ class PriceSettings:
     output_tokens: int = 20
 
 
-def shares_left(before: Sizes, after: Sizes, merge: int = 1) -> dict[str, float]:
-    """Return the fields of a charge that say what pruning left; those that stayed whole are left out."""
-    old, new = asdict(before), asdict(after)
-    names = {
-        "keep_layers": "text_layers", "keep_heads": "text_heads", "keep_feedforward": "text_ffn",
-        "keep_vision_layers": "vision_layers", "keep_vision_heads": "vision_heads",
-        "keep_vision_feedforward": "vision_ffn",
-    }  # fmt: skip
-    shares = {field: new[size] / old[size] for field, size in names.items()}
-    shares["keep_image_tokens"] = 1.0 / merge**2
-    return {field: share for field, share in shares.items() if share != 1.0}
+def prices(left: Mapping[str, Any], asked: PriceSettings) -> dict[str, Any]:
+    """Return the median milliseconds of vision, prefill and decode by chip: of the whole model, and of what is ``left`` of it.
 
-
-def prices(shares: Mapping[str, float], asked: PriceSettings) -> dict[str, Any]:
-    """Return the median milliseconds of vision, prefill and decode, whole and pruned, by chip.
+    Args:
+        left: fields of a charge, as a card holds them; a precision among them takes the place of the asked one.
+        asked: what is priced, and where. Where what is left cannot run, the reason stands in its place.
 
     Raises:
         UnknownNameError: if a chip, a runtime, an architecture or a precision does not exist.
     """
     whole = Charge(asked.architecture, asked.precision)
-    left = replace(whole, **dict(shares))  # type: ignore[arg-type]
+    kept = {name: value for name, value in left.items() if name not in ("precision", "bits")}
+    told = {name: left[name] for name in ("precision", "bits") if name in left} or {"precision": asked.precision}
+    # Fewer image tokens count here: the request that is priced is the whole model's.
+    charged = charge_of({"architecture": asked.architecture, **kept, **told})
     found: dict[str, Any] = {}
     for chip in asked.chips:
-        row = {name: _stages(charged_pricer(chip, asked.runtime, charge), asked)
-               for name, charge in (("whole", whole), ("pruned", left))}  # fmt: skip
+        row: dict[str, Any] = {"whole": _stages(charged_pricer(chip, asked.runtime, whole), asked)}
+        try:
+            row["left"] = _stages(charged_pricer(chip, asked.runtime, charged), asked)
+        except (
+            SimdriveError
+        ) as error:  # no such kernels there, or it does not fit: a result, and no reason to lose a model
+            row["refused"] = str(error)
         found[chip] = row
-    return {"charged_as": f"{asked.architecture} {asked.precision}", "chips": found}
+    return {"charged_as": f"{asked.architecture} {charged.precision}", "chips": found}
 
 
 def own_price(card: ArchitectureCard, chip: str, asked: PriceSettings) -> dict[str, float]:
