@@ -60,15 +60,11 @@ def chain(
     links = links_of(names, samples, rows)
     found, out = ranked(links, failures), Path(str(options["out"]))
     text = chain_text(links, failures, found, len(rows))
-    told = {
-        "study": "chain",
-        "frames": len(rows),
-        "ranked": dataclasses.asdict(found),
-        "models": chain_records(links, failures),
-    }
+    records = chain_records(links, failures)
+    told = {"study": "chain", "frames": len(rows), "ranked": dataclasses.asdict(found), "models": records}
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "chain.txt", text + "\n")
-    write_text(out / "chain.csv", pd.DataFrame(told["models"]).to_csv(index=False))
+    write_text(out / "chain.csv", pd.DataFrame(records).to_csv(index=False))
     write_json(out / "chain.json", plain_values(told))
     if json:
         print_json({"out": out.as_posix(), **plain_values(told)})

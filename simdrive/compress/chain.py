@@ -167,7 +167,8 @@ def deciding(samples: Samples, rows: Sequence[int], processor: Processor) -> Boo
                 for word, (value, known) in zip(words, names, strict=True)
             ]
         )
-    return found.reshape(*found.shape[:2], -1, per_token).any(axis=-1)
+    shown: Bool = np.asarray(found.reshape(*found.shape[:2], -1, per_token).any(axis=-1), np.bool_)
+    return shown
 
 
 def ranked(links: Sequence[Link], failures: Mapping[str, float]) -> Ranked:

@@ -194,7 +194,7 @@ def _placed(settings: Mapping[str, Any], known: Mapping[str, Finished]) -> dict[
 
 def _made_of(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return what the inputs of a stage hold, by setting: weights by their hash, samples by names and sizes of files."""
-    found = {}
+    found: dict[str, str] = {}
     for key in _OF_STAGES:
         value = settings.get(key)
         named = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list) else [value]

@@ -119,7 +119,7 @@ def _model(request: TrainRequest, samples: Samples) -> tuple[Any, Any, Processor
             raise ParameterError("deepen grows the model of init; without one say shape.text_layers")
         kept = request.out / "tokenizer.json"
         elder = request.vision or next(iter(sorted(request.teachers.values())), None)
-        tokenizer = load_model(find_model(elder)).tokenizer if elder else train_tokenizer(every_word() * 3)
+        tokenizer: Any = load_model(find_model(elder)).tokenizer if elder else train_tokenizer(every_word() * 3)
         if kept.is_file():  # words may have come to the language since
             from transformers import PreTrainedTokenizerFast
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from model_kit import save_tiny, tiny_model
 from typer.testing import CliRunner
 
 from simdrive.cli import app
@@ -16,7 +17,7 @@ from simdrive.errors import ParameterError
 from simdrive.eval.grid import AgentConfig
 from simdrive.eval.stats import Interval
 from simdrive.eval.studies.headline import Drive, Headline, _worst
-from simdrive.eval.studies.headline_cost import Cost
+from simdrive.eval.studies.headline_cost import Cost, size_of
 from simdrive.eval.studies.headline_plan import Chip, Plan, Variant
 from simdrive.report.headline import BEGIN, END, headline_markdown, headline_text, put_into, sentences
 
@@ -124,6 +125,15 @@ def test_the_answer_in_words_follows_the_interval() -> None:
     assert "the teacher is safer" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.3, 0.2)))[0]
     assert "do not tell" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.1, 0.001)))[0]
     assert sentences(study(drive("small", "own", 0.1))) == []
+
+
+def test_a_variant_that_is_a_model_says_how_large_it_is(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "tiny")
+    config = {"_target_": "simdrive.agents.vlm.Vlm", "model": str(folder), "charge": {"architecture": "internvl3_1b"}}
+    parameters, weight_bytes = size_of(Variant("tiny", AgentConfig("tiny", json.dumps(config))))
+    assert parameters == sum(value.numel() for value in tiny_model().parameters())
+    assert weight_bytes == (folder / "model.safetensors").stat().st_size
+    assert size_of(Variant("rule", AgentConfig("idm", json.dumps({"_target_": "x"})))) == (None, None)
 
 
 def test_the_page_keeps_what_people_wrote() -> None:

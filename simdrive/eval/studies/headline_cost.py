@@ -46,7 +46,7 @@ def cost_on(plan: Plan, variant: Variant, chip: Chip, took: Measured | None, ref
     """Return what a variant costs on a chip, from the requests of its run there (None = it has not driven there)."""
     charge = charge_of(variant)
     charged = f"{charge.architecture} {charge.precision}"
-    size = _size(variant)
+    size = size_of(variant)
     if refused or took is None or not took.requests:
         return Cost(variant.name, chip.name, charged, took, math.nan, math.nan, refused, *size)
     tokens = plan.tokens
@@ -63,11 +63,11 @@ def cost_on(plan: Plan, variant: Variant, chip: Chip, took: Measured | None, ref
     return Cost(variant.name, chip.name, charged, took, joules, peak, "", *size)
 
 
-def _size(variant: Variant) -> tuple[int | None, int | None]:
+def size_of(variant: Variant) -> tuple[int | None, int | None]:
     """Return parameters and bytes of the weights that drive a variant; None where no local model does."""
     config = json.loads(variant.agent.config)
     if "model" not in config or "url" in config:
         return None, None
     folder = find_model(str(config["model"]))
-    count = build_agent(variant.agent).card.settings.get("parameters")
+    count = build_agent(variant.agent).card.parameters.get("parameters")
     return None if count is None else int(count), sum(path.stat().st_size for path in weight_files(folder))
