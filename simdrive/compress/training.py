@@ -66,11 +66,11 @@ def train(request: TrainRequest, say: Say) -> Path:
     Raises:
         SimdriveError: if the data, the model to start from or a checkpoint is damaged or does not fit.
     """
-    if request.processes > 1 and not started_together():
+    if not started_together():
         request = _fitted(request)
-    if request.processes > 1 and not started_together():
-        together(request.processes, _one, request)
-        return request.out / "best"
+        if request.processes > 1:
+            together(request.processes, _one, request)
+            return request.out / "best"
     torch.set_num_threads(request.threads)
     processes, device = join(device_of(request.device))
     samples = read_samples(request.data, "train")

@@ -11,8 +11,7 @@ import pandas as pd
 
 from simdrive.compress.shadow.differences import MEANING, MEASURES
 from simdrive.compress.shadow.foretelling import Foretold
-from simdrive.compress.shadow.ranking import Slice
-from simdrive.compress.shadow.stored import most_different
+from simdrive.compress.shadow.ranking import Slice, most_different
 from simdrive.report.shadow import foretold_text
 
 MOST_BYTES = 10_000_000  # of pictures in the page

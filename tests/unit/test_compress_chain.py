@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 from simdrive.agents.language.sights import KINDS, MOTIONS, PLACES
 from simdrive.cli import app
 from simdrive.compress.chain import Link, chain, deciding, ranked
+from simdrive.compress.quant.stage import quantize_stage
+from simdrive.compress.requests import settings_of
 from simdrive.compress.samples import Samples, pack, read_samples, write_shard
 from simdrive.models.folder import load_model, save_model
 from simdrive.models.local import open_model
@@ -77,6 +79,20 @@ def test_a_model_does_not_drift_from_itself_and_another_does(here: Path) -> None
     assert 0.0 < first.on_actor < 1.0
     assert first.weight_bytes > 4 * first.parameters * 0.9
     assert first.weight_hash != moved.weight_hash
+
+
+def test_a_quantized_model_is_compared_too(here: Path) -> None:
+    (here / "train").mkdir()
+    rng = np.random.default_rng(5)
+    frames = [pack(rng.integers(0, 255, PICTURED.shape, dtype=np.uint8)) for _ in range(8)]
+    made = [{**row, "split": "train", "frames": block} for row, block in zip(rows(8), frames, strict=True)]
+    write_shard(here / "train" / "0.parquet", made, PICTURED)
+    given = {"model": str(here / "moved"), "data": [str(here / "train")], "rows": 8, "agree_rows": 0}
+    folder = quantize_stage(settings_of("quantize", given), here / "int8", lambda line: None)
+    whole, small = chain([str(here / "moved"), str(folder)], samples(here), range(8))
+    assert small.weight_bytes < 0.5 * whole.weight_bytes  # fp32 before; 8 bits with their scales after
+    assert small.bits < 16.0
+    assert all(0.0 < value < 1.0 for value in small.drift.values())  # rounded, but the same model
 
 
 def test_ranks_need_models_that_differ() -> None:

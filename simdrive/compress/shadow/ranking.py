@@ -90,3 +90,9 @@ def clustered_difference(values: Float, clusters: np.ndarray, inside: Bool) -> t
     if count < 2:
         return mean_in - mean_out, math.nan, 1
     return mean_in - mean_out, math.sqrt(count / (count - 1) * float((sums**2).sum())), count - 1
+
+
+def most_different(frames: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Return the frame of each case that differs most, largest first: the neighbours of a frame say the same again."""
+    known = frames[frames[by].notna()].sort_values(by, ascending=False, kind="stable")
+    return known.drop_duplicates("case_key")

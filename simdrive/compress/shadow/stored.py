@@ -18,6 +18,7 @@ from simdrive.compress.labels import check_labeller, model_answers, shown_to
 from simdrive.compress.samples import Pictured, pictured_of, shards, unpack
 from simdrive.compress.shadow.differences import BRAKED_MPS, HORIZON_S
 from simdrive.compress.shadow.picture import png
+from simdrive.compress.shadow.ranking import most_different
 from simdrive.compress.shadow.slices import NOBODY, distance_name, speed_name
 from simdrive.errors import ParameterError
 from simdrive.models.local import LocalModel, open_model
@@ -65,12 +66,6 @@ def stored_differences(
     newest = {place: unpack(kept[place]["frames"], pictured.shape)[:, 0] for place in shown.tolist()}
     frame["picture"] = [png(newest[place]) if place in newest else None for place in range(len(frame))]
     return frame
-
-
-def most_different(frames: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Return the frame of each case that differs most, largest first: the neighbours of a frame say the same again."""
-    known = frames[frames[by].notna()].sort_values(by, ascending=False, kind="stable")
-    return known.drop_duplicates("case_key")
 
 
 def answer_differences(teacher: dict[str, list[str]], student: dict[str, list[str]]) -> Float:
