@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.models.local import LocalModel, Said, camera_specs, open_model
 from simdrive.models.onnx_folder import open_graphs
 from simdrive.models.processor import grey
-from simdrive.types import AgentCard, Bytes, Float, Long, ObservationBatch, PlanBatch
+from simdrive.types import AgentCard, Bytes, Long, ObservationBatch, PlanBatch
 
 
 class Vlm:
@@ -75,7 +75,7 @@ class Vlm:
             batch: requests that go through the model together.
             max_output_tokens: of an answer; None = the longest that the style can need.
             dtype, device, threads: how torch computes; ``threads`` is set for the whole process.
-            attention: keep where the answers of the last batch looked, as ``looked``.
+            attention: say with every answer where it looked, for videos and reports; one more pass. Zoo models only.
             briefing: text before every question, for models that were not trained on the driving language.
             cameras, frame_offsets_us, most_tiles: of a released model; a zoo model brings its own.
             weight_hash: expected hash of the weights; empty = whatever they are.
@@ -123,7 +123,10 @@ class Vlm:
         self._first = FirstFrames() if stale else None
         # Graphs answer one request at a time: their answers depend on nothing else as it is.
         self._batch, self._fixed, self._look = batch, deterministic and exported is None, attention
-        self.looked: Float | None = None  # attention of the last batch's answers to its picture tokens, [N, slots]
+        if attention and not (loaded.is_zoo and self._model.chat.slots and exported is None):
+            raise ParameterError(
+                "attention is of a model in the folder layout of simdrive that is shown pictures and is no exported graph"
+            )
         self.wants, self.charge = self._model.wants, charge_of(charge, loaded.card.data.get("charge"))
         control = blind or stale or text_only
         settings: dict[str, Any] = {"answer_style": answer_style, "constrained": constrained, "dtype": dtype}
@@ -149,7 +152,8 @@ class Vlm:
     def plan(self, batch: ObservationBatch) -> PlanBatch:
         """Ask the model about each observation and follow what it says."""
         answer = self.say(batch)
-        return heard(batch, answer.texts, answer.usage, form=self._form)
+        plans = heard(batch, answer.texts, answer.usage, form=self._form)
+        return plans if answer.looked is None else replace(plans, looked=self._model.spread(answer.looked))
 
     def say(self, batch: ObservationBatch) -> Said:
         """Return the model's words to each observation."""
@@ -157,11 +161,9 @@ class Vlm:
         if batch.max_output_tokens is not None:
             limits = np.minimum(limits, np.maximum(batch.max_output_tokens, 1))
         questions = driving_question(batch, self._style, self._phrasing)
-        answer = self._model.answer(
+        return self._model.answer(
             questions, self._shown(batch), limits, self._grammar, self._batch, self._fixed, self._look
         )
-        self.looked = answer.looked
-        return answer
 
     def _shown(self, batch: ObservationBatch) -> Bytes | None:
         """Return the frames as this driver sees them; the controls see less."""

@@ -169,6 +169,7 @@ class PlanBatch:
     usage: TokenUsage
     text: tuple[str, ...] | None = None
     error: tuple[str | None, ...] | None = None  # per row: None, "unparsable", "invalid", ...
+    looked: Float | None = None  # [N, C, R, W] attention to the agent's C cameras, as in Looked
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,14 @@ class RequestStatus(IntEnum):
 
 
 @dataclass(frozen=True)
+class Looked:
+    """Where the answers of an episode looked in their newest pictures: an even grid over each camera's."""
+
+    cameras: tuple[CameraSpec, ...]  # C
+    share: Float  # [K, C, R, W] of an answer's attention, float32, rows from the top; NaN where nobody looked
+
+
+@dataclass(frozen=True)
 class RequestLog:
     """All requests of one episode, in order of ``t_obs_us``; [K] arrays, -1 where a time stamp never came."""
 
@@ -257,6 +266,7 @@ class RequestLog:
     max_output_tokens: Long  # what the agent was told; -1 = nothing
     branch: tuple[str, ...]  # what a missed deadline led to: used_late, discarded, fallback, mrm, ...
     state: tuple[str, ...]  # conditions that the request ran under: clock state, burst, cold start
+    looked: Looked | None = None  # None = not recorded
 
 
 # --- episode log -----------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ class Answer:
     plan: Float | None = None  # [P, 5]
     tokens: tuple[int, int, int] = (-1, -1, -1)  # prompt, image, output; -1 = unknown
     text: str = ""
+    looked: Float | None = None  # [C, R, W] attention to the agent's cameras
 
 
 def ask(agent: Agent, batch: ObservationBatch) -> list[Answer]:
@@ -63,9 +64,14 @@ def _answers(batch: ObservationBatch, given: PlanBatch) -> list[Answer]:
     errors = given.error if given.error is not None else (None,) * len(batch)
     if not len(usage) == len(texts) == len(errors) == len(batch):
         raise ValueError(f"usage, text and error need {len(batch)} rows, like the observations")
+    if given.looked is not None and (given.looked.ndim != 4 or len(given.looked) != len(batch)):
+        raise ValueError(f"looked has shape {given.looked.shape}; needed: ({len(batch)}, cameras, rows, columns)")
     wrong = plan_faults(plans, batch.ego[:, :2]).tolist()
     tokens = [(prompt, image, output) for prompt, image, output in usage.tolist()]
-    return [_answer(plans[row], errors[row], wrong[row], tokens[row], texts[row]) for row in range(len(batch))]
+    answers = [_answer(plans[row], errors[row], wrong[row], tokens[row], texts[row]) for row in range(len(batch))]
+    if given.looked is None:
+        return answers
+    return [dataclasses.replace(answer, looked=looked) for answer, looked in zip(answers, given.looked, strict=True)]
 
 
 def _answer(plan: Float, error: str | None, wrong: bool, tokens: tuple[int, int, int], text: str) -> Answer:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from simdrive.eval import schema
+from simdrive.eval.looked_codec import looked_from, looked_lists, looked_text
 from simdrive.eval.plan import PlannedEpisode, parse_case
 from simdrive.eval.schema import RunTables
 from simdrive.metrics.evaluate import Evaluation
@@ -118,9 +119,10 @@ def _requests(results: Sequence[EpisodeResult]) -> pa.Table:
     for index, stage in enumerate(STAGES):
         columns[f"{stage}_us"] = stages[:, index]
     for name in schema.REQUESTS.names:
-        if name not in columns and name not in schema.PLAN_LISTS:
+        if name not in columns and name not in (*schema.PLAN_LISTS, "looked"):
             columns[name] = np.concatenate([getattr(result.log.requests, name) for result in results])
     columns |= _plan_lists(results)
+    columns["looked"] = [share for result in results for share in looked_lists(result.log.requests)]
     return _table(schema.REQUESTS, columns)
 
 
@@ -190,6 +192,7 @@ def _facts(result: EpisodeResult) -> dict[str, Any]:
         "plan_points": log.requests.plan.shape[1],
         "map_key": log.map_key,
         "lighting": _lighting_text(log.lighting),
+        "looked": looked_text(log.requests.looked),
         **_contact_facts(log.contact),
         **_request_facts(log.requests),
         **_actor_facts(log.actors),
@@ -252,7 +255,7 @@ def decode(episode: dict[str, Any], steps: pa.Table, actors: pa.Table, requests:
         actors=_actor_table(episode),
         map_key=episode["map_key"],
         **fields,
-        requests=_request_log(requests, episode["dropped_frames"], episode["plan_points"]),
+        requests=_request_log(requests, episode["dropped_frames"], episode["plan_points"], episode["looked"]),
         contact=_contact(episode),
         end=EndReason[episode["end"].upper()],
         goal_m=episode["goal_m"],
@@ -290,12 +293,12 @@ def _contact(episode: dict[str, Any]) -> Contact | None:
     return Contact(**{field.name: episode[f"contact_{field.name}"] for field in dataclasses.fields(Contact)})
 
 
-def _request_log(requests: pa.Table, dropped_frames: int, plan_points: int) -> RequestLog:
+def _request_log(requests: pa.Table, dropped_frames: int, plan_points: int, looked: str) -> RequestLog:
     names = [field.name for field in dataclasses.fields(RequestLog)]
     plain: dict[str, Any] = {
         name: _column(requests, name)
         for name in names
-        if name in schema.REQUESTS.names and name not in ("status", *_REQUEST_WORDS)
+        if name in schema.REQUESTS.names and name not in ("status", "looked", *_REQUEST_WORDS)
     }
     status = [RequestStatus[name.upper()] for name in requests.column("status").to_pylist()]
     plain |= {name: tuple(requests.column(name).to_pylist()) for name in _REQUEST_WORDS}
@@ -305,6 +308,7 @@ def _request_log(requests: pa.Table, dropped_frames: int, plan_points: int) -> R
         status=np.array(status, dtype=np.int8),
         plan=_plans(requests, plan_points),
         dropped_frames=dropped_frames,
+        looked=looked_from(looked, requests.column("looked").to_pylist()),
     )
 
 

@@ -15,7 +15,19 @@ from simdrive.eval.telling import Start, tells_nothing, with_foresight, with_lim
 from simdrive.latency.modes import LatencySetting
 from simdrive.latency.scheduler import NEVER, Scheduler
 from simdrive.latency.source import Conditioned, RequestBatch
-from simdrive.types import STAGES, Agent, Float, Int, Long, ObservationBatch, RequestLog, RequestStatus, TokenUsage
+from simdrive.types import (
+    STAGES,
+    Agent,
+    CameraSpec,
+    Float,
+    Int,
+    Long,
+    Looked,
+    ObservationBatch,
+    RequestLog,
+    RequestStatus,
+    TokenUsage,
+)
 
 _STAMPS = (
     "t_obs_us", "t_start_us", "t_first_token_us", "t_finish_us", "t_publish_us", "t_actuate_us", "deadline_us",
@@ -173,12 +185,25 @@ class Requests:
             missed=np.array([r.missed for r in requests], dtype=np.bool_),
             branch=tuple(r.branch for r in requests),
             state=tuple(self._state[world].get(r.index, "") for r in requests),
+            looked=_looked([answer.looked for answer in answers], self._agent.wants.cameras),
         )
         places = np.full(len(requests) + 1, -1, np.int32)  # the last one answers index -1: no plan
         for place, request in enumerate(requests):
             if request.index >= 0:
                 places[request.index] = place
         return log, places
+
+
+def _looked(shares: Sequence[Float | None], cameras: tuple[CameraSpec, ...]) -> Looked | None:
+    """Return where answers looked, NaN where there is none; None if nothing was said about any."""
+    shape = next((share.shape for share in shares if share is not None), None)
+    if shape is None:
+        return None
+    stacked = np.full((len(shares), *shape), np.nan, np.float32)
+    for row, share in zip(stacked, shares, strict=True):
+        if share is not None:
+            row[...] = share
+    return Looked(cameras, stacked)
 
 
 def _stacked(plans: Sequence[Float | None]) -> Float:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from simdrive.eval.files import write_atomically
 from simdrive.types import STAGES
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TABLES = ("episodes", "steps", "actors", "requests")  # order in which a part is written is the reverse
 
 _STATE = ("x", "y", "heading", "speed", "acceleration", "lane_s", "lane_r")  # [T, V] float columns
@@ -76,6 +76,7 @@ REQUESTS = pa.schema(
         ("blind_m", pa.float64()),
         ("text", pa.string()),
         *((name, pa.list_(pa.float64())) for name in PLAN_LISTS),
+        ("looked", pa.list_(pa.float32())),  # over the cameras and grid of the episode's looked; empty = nobody looked
     ]
 )
 _EPISODE_FACTS = [
@@ -112,6 +113,7 @@ _EPISODE_FACTS = [
     ("plan_points", pa.int32()),
     ("map_key", pa.string()),
     ("lighting", pa.string()),
+    ("looked", pa.string()),  # cameras, rows and columns of where answers looked; empty = not recorded
     ("actor_name", pa.list_(pa.string())),
     ("actor_shape", pa.list_(pa.int8())),
     ("actor_length_m", pa.list_(pa.float64())),

@@ -25,6 +25,7 @@ from simdrive.report.hud import (
     outcome_note,
     strip,
 )
+from simdrive.report.looked import draw_looked
 from simdrive.report.overlay import draw_on_birdseye, draw_on_camera, route_points
 from simdrive.report.replay import frame_times, resample, rows_before, ttc_rows
 from simdrive.sim.birdseye import BirdseyeSpec, Line, render_birdseye
@@ -143,7 +144,8 @@ def _pictures(
     above, walls = _for_review(state, log, rows), _tunnel(state)
     route = route_points(spec)
     for place, row in enumerate(rows):
-        front = draw_on_camera(rgb[place, 0], frames.instance[place, 0], camera, log, row)
+        warmed = draw_looked(rgb[place, 0], camera, log, row)
+        front = draw_on_camera(warmed, frames.instance[place, 0], camera, log, row)
         bird = render_birdseye(scene, above, place, view, walls)
         yield front, draw_on_birdseye(bird, view, route, log, row)
 

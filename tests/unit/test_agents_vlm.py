@@ -122,12 +122,16 @@ def test_text_only_asks_for_no_pictures(folder: Path) -> None:
 
 def test_attention_to_the_pictures_is_there_on_demand(folder: Path) -> None:
     agent = _agent(folder, attention=True)
-    agent.plan(_batch())
-    assert agent.looked is not None
-    assert agent.looked.shape == (COUNT, 16)
-    assert (agent.looked >= 0.0).all()
-    assert (agent.looked.sum(axis=1) < 1.0).all()
-    assert _agent(folder).looked is None
+    looked = agent.plan(_batch()).looked
+    assert looked is not None
+    camera, cameras = agent.wants.cameras[0], len(agent.wants.cameras)
+    assert looked.shape == (COUNT, cameras, 1, 16 // cameras)  # picture tokens are 16 pixels wide and high
+    assert looked.shape[2:] == (camera.height // 16, camera.width // 16)
+    assert (looked >= 0.0).all()
+    assert (looked.sum(axis=(1, 2, 3)) < 1.0).all()
+    assert _agent(folder).plan(_batch()).looked is None
+    with pytest.raises(ParameterError, match="shown pictures"):
+        _agent(folder, attention=True, text_only=True)
 
 
 def test_it_drives_in_closed_loop(folder: Path) -> None:

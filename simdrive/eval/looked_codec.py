@@ -1,0 +1,41 @@
+"""Where answers looked, as columns of a run's tables: the grid once per episode, a flat list per request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from simdrive.streams import canonical_json
+from simdrive.types import CameraSpec, Looked, RequestLog
+
+
+def looked_text(looked: Looked | None) -> str:
+    """Return cameras, rows and columns as JSON; empty where nothing was recorded."""
+    if looked is None:
+        return ""
+    _, _, rows, columns = looked.share.shape
+    return canonical_json({"cameras": [asdict(camera) for camera in looked.cameras], "grid": [rows, columns]})
+
+
+def looked_lists(requests: RequestLog) -> list[list[float]]:
+    """Return the shares of each request as a flat list; empty where nobody looked."""
+    if requests.looked is None:
+        return [[] for _ in requests.status]
+    flat = requests.looked.share.reshape(len(requests.status), -1)
+    return [[] if np.isnan(row).all() else row.tolist() for row in flat]
+
+
+def looked_from(text: str, lists: Sequence[Sequence[float]]) -> Looked | None:
+    """Return what :func:`looked_text` and :func:`looked_lists` were made of."""
+    if not text:
+        return None
+    told = json.loads(text)
+    cameras = tuple(CameraSpec(**camera) for camera in told["cameras"])
+    share = np.full((len(lists), len(cameras), *told["grid"]), np.nan, np.float32)
+    for row, values in zip(share, lists, strict=True):
+        if values:
+            row[...] = np.array(values, np.float32).reshape(row.shape)
+    return Looked(cameras, share)
