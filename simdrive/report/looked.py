@@ -37,7 +37,7 @@ def draw_looked(picture: Bytes, camera: CameraSpec, log: EpisodeLog, row: int) -
         weight = np.maximum(weight, _cells(camera, seen_by, share[place]))
     strength = np.rint(_STRONGEST * weight / share.max()).astype(np.uint16)[..., None]
     mixed = (picture * (255 - strength) + np.array(WARM, np.uint16) * strength + 127) // 255
-    return mixed.astype(np.uint8)
+    return np.asarray(mixed, np.uint8)
 
 
 def _cells(shown: CameraSpec, seen_by: CameraSpec, share: Float) -> Float:
