@@ -135,8 +135,8 @@ def draw_on_birdseye(picture: Bytes, view: BirdseyeSpec, route: Float, log: Epis
     def line(points: Float) -> list[tuple[float, float]]:
         return [(float(x), float(y)) for x, y in seen_from_above(view, pose, points) * large]
 
-    for corners, strength in sectors(log, row):
-        draw.polygon(line(corners), (*WARM, round(120 * strength)))
+    for sector, strength in sectors(log, row):
+        draw.polygon(line(sector), (*WARM, round(120 * strength)))
     near = route[np.hypot(route[:, 0] - pose[0], route[:, 1] - pose[1]) < 1.5 * view.height * view.metres_per_pixel]
     dots = line(near[::2])
     for begin, end in zip(dots[::2], dots[1::2], strict=False):

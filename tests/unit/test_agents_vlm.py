@@ -125,7 +125,12 @@ def test_attention_to_the_pictures_is_there_on_demand(folder: Path) -> None:
     looked = agent.plan(_batch()).looked
     assert looked is not None
     camera, cameras = agent.wants.cameras[0], len(agent.wants.cameras)
-    assert looked.shape == (COUNT, cameras, camera.height // 16, camera.width // 16)  # picture tokens are 16 pixels wide
+    assert looked.shape == (
+        COUNT,
+        cameras,
+        camera.height // 16,
+        camera.width // 16,
+    )  # picture tokens are 16 pixels wide
     assert (looked >= 0.0).all()
     assert (looked.sum(axis=(1, 2, 3)) < 1.0).all()
     assert _agent(folder).plan(_batch()).looked is None

@@ -56,7 +56,7 @@ def test_it_exports_compares_and_drives(tmp_path: Path) -> None:
     assert code == 0, output
     told = json.loads(output.splitlines()[-1])
     assert sorted(told["bytes"]) == sorted(
-        f"{folder}{name}.onnx" for folder in ("", "int8/") for name in ("vision", "prefill", "step")
+        f"{folder}{name}.onnx" for folder in ("", "int8/") for name in ("vision", "prefill", "decode")
     )
     assert all((out / name).stat().st_size == size for name, size in told["bytes"].items())
     (exact, *_) = told["same_answers"].values()
