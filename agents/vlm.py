@@ -153,7 +153,9 @@ class Vlm:
         """Ask the model about each observation and follow what it says."""
         answer = self.say(batch)
         plans = heard(batch, answer.texts, answer.usage, form=self._form)
-        return plans if answer.looked is None else replace(plans, looked=self._model.spread(answer.looked))
+        if answer.looked is None:
+            return plans
+        return replace(plans, looked=self._model.loaded.processor.spread(answer.looked))
 
     def say(self, batch: ObservationBatch) -> Said:
         """Return the model's words to each observation."""

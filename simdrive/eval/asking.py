@@ -40,7 +40,7 @@ class Answer:
 def ask(agent: Agent, batch: ObservationBatch) -> list[Answer]:
     """Return the agent's answer to every row, failures included."""
     try:
-        return _answers(batch, agent.plan(batch))
+        return _answers(batch, agent.plan(batch), len(agent.wants.cameras))
     except AgentUnavailableError:  # no answer at all: nothing that could be scored
         raise
     except Exception as error:  # an agent may raise anything
@@ -50,11 +50,11 @@ def ask(agent: Agent, batch: ObservationBatch) -> list[Answer]:
         return [Answer(status, text=f"{type(error).__name__}: {error}")]
 
 
-def _answers(batch: ObservationBatch, given: PlanBatch) -> list[Answer]:
+def _answers(batch: ObservationBatch, given: PlanBatch, cameras: int) -> list[Answer]:
     """Return the rows of a plan batch, each checked.
 
     Raises:
-        ValueError: if the batch does not have one row per observation.
+        ValueError: if the batch does not have one row per observation, or looked at other than its cameras.
     """
     plans = np.array(given.plan, dtype=np.float64)  # a copy: the agent may use its own array again
     if plans.ndim != 3 or plans.shape[0] != len(batch) or plans.shape[2] != 5:
@@ -64,14 +64,23 @@ def _answers(batch: ObservationBatch, given: PlanBatch) -> list[Answer]:
     errors = given.error if given.error is not None else (None,) * len(batch)
     if not len(usage) == len(texts) == len(errors) == len(batch):
         raise ValueError(f"usage, text and error need {len(batch)} rows, like the observations")
-    if given.looked is not None and (given.looked.ndim != 4 or len(given.looked) != len(batch)):
-        raise ValueError(f"looked has shape {given.looked.shape}; needed: ({len(batch)}, cameras, rows, columns)")
+    looked = None if given.looked is None else _shares(given.looked, len(batch), cameras)
     wrong = plan_faults(plans, batch.ego[:, :2]).tolist()
     tokens = [(prompt, image, output) for prompt, image, output in usage.tolist()]
     answers = [_answer(plans[row], errors[row], wrong[row], tokens[row], texts[row]) for row in range(len(batch))]
-    if given.looked is None:
+    if looked is None:
         return answers
-    return [dataclasses.replace(answer, looked=looked) for answer, looked in zip(answers, given.looked, strict=True)]
+    return [dataclasses.replace(answer, looked=share) for answer, share in zip(answers, looked, strict=True)]
+
+
+def _shares(looked: Float, rows: int, cameras: int) -> Float:
+    """Return where answers looked as a copy ``[N, C, R, W]`` that can be stored."""
+    shares = np.array(looked, dtype=np.float32)
+    if shares.ndim != 4 or shares.shape[:2] != (rows, cameras) or not shares.size:
+        raise ValueError(f"looked has shape {shares.shape}; needed: ({rows}, {cameras}, rows, columns)")
+    if not (np.isfinite(shares).all() and (shares >= 0.0).all()):
+        raise ValueError("looked has shares below zero, infinite or NaN; needed: what part of the attention is where")
+    return shares
 
 
 def _answer(plan: Float, error: str | None, wrong: bool, tokens: tuple[int, int, int], text: str) -> Answer:

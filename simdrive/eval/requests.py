@@ -195,13 +195,16 @@ class Requests:
 
 
 def _looked(shares: Sequence[Float | None], cameras: tuple[CameraSpec, ...]) -> Looked | None:
-    """Return where answers looked, NaN where there is none; None if nothing was said about any."""
+    """Return where answers looked, NaN where there is none; None if nothing was said about any.
+
+    The first answer sets the grid; one with another grid counts as if it had said nothing.
+    """
     shape = next((share.shape for share in shares if share is not None), None)
     if shape is None:
         return None
     stacked = np.full((len(shares), *shape), np.nan, np.float32)
     for row, share in zip(stacked, shares, strict=True):
-        if share is not None:
+        if share is not None and share.shape == shape:
             row[...] = share
     return Looked(cameras, stacked)
 

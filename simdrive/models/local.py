@@ -17,7 +17,6 @@ from simdrive.models.constrain import Answers, Automaton, compile_grammar
 from simdrive.models.folder import LoadedModel, load_model
 from simdrive.models.generate import Generated, Generator
 from simdrive.models.pixels import Pictures
-from simdrive.models.processor import Processor
 from simdrive.models.released import MARKS, ReleasedProcessor
 from simdrive.models.tap import answer_attention
 from simdrive.models.where import find_model
@@ -158,18 +157,6 @@ class LocalModel:
                 looked = np.zeros((len(told), maps.shape[1])) if looked is None else looked
                 looked[rows] = maps
         return Said(texts, TokenUsage(*counts), looked)
-
-    def spread(self, looked: np.ndarray) -> np.ndarray:
-        """Return the attention of answers ``[N, slots]`` over the pictures: ``[N, camera, rows, columns]``.
-
-        Raises:
-            ParameterError: of a released model, whose tiles overlap.
-        """
-        if isinstance(self.processor, Processor):
-            return self.processor.spread(looked)
-        raise ParameterError(
-            f"{self.loaded.folder}: tiles of released models overlap; their attention is not spread out"
-        )
 
     def _groups(self, told: Sequence[str], batch: int, fixed: bool) -> list[tuple[int, Long]]:
         """Return (prompt width, rows) of each pass; with a fixed shape only prompts of one width go together."""

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from simdrive.geometry import box_corners
 from simdrive.report.hud import GOOD, HAZARD, INK
 from simdrive.report.looked import WARM, sectors
+from simdrive.report.pinhole import project_ground
 from simdrive.sim.birdseye import BirdseyeSpec
 from simdrive.sim.route import build_route
 from simdrive.sim.spec import WorldSpec
@@ -48,23 +49,6 @@ def evenly(points: Float) -> Float:
         return np.zeros((0, 2))
     s = np.linspace(0.0, way[-1], max(int(way[-1] / _SPACING_M), 1) + 1)
     return np.stack([np.interp(s, way, points[:, column]) for column in (0, 1)], axis=1)
-
-
-def project_ground(camera: CameraSpec, pose: tuple[float, float, float], points: Float) -> Float:
-    """Return pixel x, y and depth (m) ``[n, 3]`` of ground points ``[n, 2]`` seen by a camera of an ego at ``pose``."""
-    x, y, heading = pose
-    cos, sin = math.cos(heading), math.sin(heading)
-    eye_x, eye_y = x + camera.x_m * cos - camera.y_m * sin, y + camera.x_m * sin + camera.y_m * cos
-    look = heading + math.radians(camera.yaw_deg)
-    dx, dy = points[:, 0] - eye_x, points[:, 1] - eye_y
-    ahead = dx * math.cos(look) + dy * math.sin(look)
-    right = dy * math.cos(look) - dx * math.sin(look)
-    pitch = math.radians(camera.pitch_deg)
-    depth = ahead * math.cos(pitch) + camera.z_m * math.sin(pitch)
-    up = ahead * math.sin(pitch) - camera.z_m * math.cos(pitch)
-    focal = 0.5 * camera.width / math.tan(0.5 * math.radians(camera.horizontal_fov_deg))
-    safe = np.where(depth > 1e-6, depth, np.nan)
-    return np.stack([0.5 * camera.width + focal * right / safe, 0.5 * camera.height - focal * up / safe, depth], 1)
 
 
 def draw_on_camera(picture: Bytes, instance: Instance, camera: CameraSpec, log: EpisodeLog, row: int) -> Bytes:

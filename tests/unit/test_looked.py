@@ -93,9 +93,45 @@ def test_it_goes_through_the_loop_into_the_log() -> None:
         inputs(), Fake(lambda b: dataclasses.replace(answer(b), looked=None), Wants(cameras=(FRONT,))), ZERO
     )
     assert quiet.requests.looked is None
-    (wrong,) = rollout(inputs(), Fake(lambda b: dataclasses.replace(answer(b), looked=np.zeros((len(b), 3)))), ZERO)
-    assert RequestStatus.EXCEPTION in wrong.requests.status
-    assert "looked has shape" in wrong.requests.text[0]
+
+
+@pytest.mark.parametrize(
+    ("looked", "word"),
+    [
+        (lambda n: np.zeros((n, 3)), "looked has shape"),
+        (lambda n: np.zeros((n, 2, 2, 4)), "looked has shape"),  # two cameras; the agent has one
+        (lambda n: np.zeros((n, 1, 0, 4)), "looked has shape"),
+        (lambda n: np.full((n, 1, 2, 4), np.nan), "below zero, infinite or NaN"),
+        (lambda n: np.full((n, 1, 2, 4), -0.1), "below zero, infinite or NaN"),
+        (lambda n: np.full((n, 1, 2, 4), "far"), "could not convert"),
+    ],
+)
+def test_what_cannot_be_stored_costs_the_answer_and_not_the_run(looked: Any, word: str) -> None:
+    def answer(batch: ObservationBatch) -> PlanBatch:
+        usage = TokenUsage(*np.full((3, len(batch)), 7))
+        return PlanBatch(straight_plans(batch), usage, looked=looked(len(batch)))
+
+    (log,) = rollout(inputs(), Fake(answer, Wants(cameras=(FRONT,))), ZERO)
+    assert RequestStatus.EXCEPTION in log.requests.status
+    assert RequestStatus.OK not in log.requests.status
+    assert word in log.requests.text[0]
+    assert log.requests.looked is None
+
+
+def test_an_answer_with_another_grid_counts_as_silent() -> None:
+    def answer(batch: ObservationBatch) -> PlanBatch:
+        usage = TokenUsage(*np.full((3, len(batch)), 7))
+        rows = 2 if batch.t_obs_us.max() < 1_000_000 else 3
+        return PlanBatch(straight_plans(batch), usage, looked=np.full((len(batch), 1, rows, 4), 0.1))
+
+    (log,) = rollout(inputs(), Fake(answer, Wants(cameras=(FRONT,))), ZERO)
+    looked, asked = log.requests.looked, log.requests.status == RequestStatus.OK
+    assert looked is not None
+    assert looked.share.shape[1:] == (1, 2, 4)
+    early = log.requests.t_obs_us < 1_000_000
+    assert np.isfinite(looked.share[asked & early]).all()
+    assert np.isnan(looked.share[asked & ~early]).all()
+    assert (asked & ~early).any()
 
 
 def test_it_comes_back_from_the_store(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from simdrive.eval.store import RunStore
 from simdrive.report.clips import INDEX_COLUMNS, chosen_keys, record_clips
 from simdrive.report.encode import write_gif, write_video
 from simdrive.report.hud import Caption, ended, fitting, outcome, packed, readout, subtitle, text_width
-from simdrive.report.overlay import draw_on_camera, evenly, plan_ahead, project_ground, seen_from_above
+from simdrive.report.overlay import draw_on_camera, evenly, plan_ahead, seen_from_above
+from simdrive.report.pinhole import project_ground
 from simdrive.report.replay import frame_times, resample, rows_before, ttc_rows
 from simdrive.report.video import CARD_S, SMALL, Layout, episode_frames, record_episode
 from simdrive.sim.birdseye import BirdseyeSpec, render_birdseye
