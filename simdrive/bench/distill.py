@@ -97,8 +97,9 @@ def _made(count: int) -> _Bench:
     chat = Chat(tokenizer, processor.slots)
     frames = np.random.default_rng(0).integers(0, 256, (count, 2, 2, 64, 256, 3), dtype=np.uint8)
     turn = ("at 20 of 25 side 0m follow ; drive ?", "speed -0.5 -1 -2 side 0m 0.25m")
-    text = training_batch(chat, [[turn]] * count)
-    batch = Batch(Lesson("plan"), np.arange(count), text, processor.pictures(frames))
+    turns = [[turn]] * count
+    text, seen = training_batch(chat, turns), processor.pictures(frames)
+    batch = Batch(Lesson("plan"), np.arange(count), text, seen, turns, frames)
     samples: Any = None  # only the dense task would ask for them
     supervision = Supervision(chat, student, samples, TrainSettings(batch=count), torch.device("cpu"))
     return _Bench(supervision, Learner(student), teacher, batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +11,10 @@ from simdrive.compress.draws import Draws, augmented
 from simdrive.compress.lessons import Lesson, turns_of
 from simdrive.compress.samples import Samples
 from simdrive.compress.settings import TrainSettings
-from simdrive.models.chat import Chat, TrainingBatch, training_batch
+from simdrive.models.chat import Chat, TrainingBatch, Turn, training_batch
 from simdrive.models.pixels import Pictures
 from simdrive.models.processor import Processor, grey
-from simdrive.types import Long
+from simdrive.types import Bytes, Long
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Batch:
     rows: Long  # [N] of the samples
     text: TrainingBatch  # padded on the right: causal attention needs no mask
     seen: Pictures
+    turns: Sequence[Sequence[Turn]]  # [N] what ``text`` is made of
+    frames: Bytes  # [N, camera, time, H, W, 3] what ``seen`` is made of
 
 
 class Batches:
@@ -48,4 +51,4 @@ class Batches:
         seen = self._processor.pictures(frames, self._device)
         asked = zip(rows.tolist(), phrasings.tolist(), strict=True)
         turns = [turns_of(self.samples, row, lesson, phrase) for row, phrase in asked]
-        return Batch(lesson, rows, training_batch(self._chat, turns).to(self._device), seen)
+        return Batch(lesson, rows, training_batch(self._chat, turns).to(self._device), seen, turns, frames)

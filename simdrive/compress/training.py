@@ -24,6 +24,7 @@ from simdrive.compress.trainer import Hook, Trainer
 from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, model_folder, validation_cases
 from simdrive.errors import ParameterError
 from simdrive.models.build import build_model
+from simdrive.models.chat import Chat
 from simdrive.models.deepen import deepen
 from simdrive.models.folder import CARD, LoadedModel, load_model, read_card, save_model
 from simdrive.models.local import LocalModel, device_of, open_model
@@ -155,19 +156,20 @@ def _objective(
     if not request.teachers:
         return None, ()
     from simdrive.compress.distill.objective import Distillation
+    from simdrive.compress.distill.sight import Sight
 
     opened: dict[str, Any] = {name: open_model(name, device=device) for name in sorted(set(request.teachers.values()))}
     for name, teacher in opened.items():
         if teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
             raise ParameterError(f"teacher {name} and student have different tokenizers; train them with the same one")
-        if teacher.processor != processor:
-            raise ParameterError(
-                f"teacher {name} and student see different pictures; give them the same cameras, frames, tiles and motion_gain"
-            )
     models = {capability: opened[name].model for capability, name in request.teachers.items()}
+    sights = {
+        capability: Sight.of(processor, Chat(opened[name].tokenizer, opened[name].processor.slots), opened[name].processor)
+        for capability, name in request.teachers.items() if opened[name].processor != processor
+    }  # fmt: skip
 
     def build(supervision: Supervision, learner: Learner) -> Objective:
-        return Distillation(supervision, learner, models, request.distill, request.settings.seed, processes)
+        return Distillation(supervision, learner, models, request.distill, request.settings.seed, processes, sights)
 
     return build, tuple(teacher.card.name for teacher in opened.values())
 

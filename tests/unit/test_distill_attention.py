@@ -11,12 +11,11 @@ from simdrive.compress.distill.attention import (
     layer_groups,
     masked_cosine,
     masked_difference,
-    pool_tokens,
     text_to_vision,
 )
 from simdrive.compress.distill.terms import Tokens, attention_loss, layer_pairs, layers_of, state_loss, widening
 from simdrive.compress.distill.weights import OnlineWeights, mixing_of, mixing_row
-from simdrive.errors import ParameterError, UnknownNameError
+from simdrive.errors import UnknownNameError
 
 IMAGE = torch.tensor([[True, False, False, False]])
 THERE = torch.tensor([[True, True, True, False]])  # the last token is padding
@@ -102,16 +101,6 @@ def test_the_teacher_is_not_taught(signal: str) -> None:
     (loss("perception", student, teacher, signal) + loss("reasoning", student, teacher, signal)).backward()
     assert all(value.grad is None for value in teacher.values())
     assert student[0].grad is not None
-
-
-def test_pooled_rows_still_sum_to_one() -> None:
-    fine = torch.rand(2, 3, 5, 5).softmax(-1)
-    pooled = pool_tokens(fine, [[0], [1, 2], [3, 4]])
-    assert pooled.shape == (2, 3, 3, 3)
-    assert pooled.sum(-1).flatten().tolist() == pytest.approx([1.0] * 18)
-    assert float(pooled[0, 0, 0, 1]) == pytest.approx(float(fine[0, 0, 0, 1:3].sum()))
-    with pytest.raises(ParameterError, match="each of the 5 tokens once"):
-        pool_tokens(fine, [[0], [1, 2], [2, 3, 4]])
 
 
 def test_a_row_of_the_mixing_matrix_sums_to_one() -> None:

@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-
-from simdrive.errors import ParameterError
 
 
 def layer_groups(student: int, teacher: int) -> list[range]:
@@ -41,22 +37,3 @@ def masked_cosine(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tens
 def head_mean(maps: torch.Tensor) -> torch.Tensor:
     """Return ``[N, S, S]`` of ``[N, heads, S, S]``: heads may differ in number."""
     return maps.float().mean(dim=1)
-
-
-def pool_tokens(maps: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Return maps ``[N, heads, S, S]`` over fewer tokens ``[N, heads, G, G]``: as a column a group is the sum of its
-    tokens, as a row their mean, so that every row still sums to one.
-
-    For a teacher that cuts its pictures finer than the student; Drive-KD itself needs equal tokens.
-
-    Raises:
-        ParameterError: if the groups do not hold every token once.
-    """
-    listed = [token for group in groups for token in group]
-    if sorted(listed) != list(range(maps.shape[-1])):
-        raise ParameterError(f"groups must hold each of the {maps.shape[-1]} tokens once, got {len(listed)} entries")
-    member = torch.zeros(len(groups), maps.shape[-1], dtype=maps.dtype, device=maps.device)
-    for number, group in enumerate(groups):
-        member[number, list(group)] = 1.0
-    rows = member / member.sum(dim=1, keepdim=True)
-    return rows @ maps @ member.T

@@ -18,6 +18,7 @@ from simdrive.compress.batches import Batch
 from simdrive.compress.distill.names import KL, OF_STATES, SUPERVISED
 from simdrive.compress.distill.projection import method_named
 from simdrive.compress.distill.settings import DistillSettings, asked_of
+from simdrive.compress.distill.sight import Sight
 from simdrive.compress.distill.teachers import Heard, Teachers, watched
 from simdrive.compress.distill.terms import Tokens, attention_loss, layers_of, state_loss, widening
 from simdrive.compress.distill.weights import OnlineWeights, mixing_of
@@ -31,9 +32,10 @@ class Distillation:
 
     def __init__(
         self, supervision: Supervision, learner: Learner, teachers: Mapping[str, Any], settings: DistillSettings,
-        seed: int = 0, processes: Processes | None = None,
+        seed: int = 0, processes: Processes | None = None, sights: Mapping[str, Sight] | None = None,
     ) -> None:  # fmt: skip
-        """Prepare; ``teachers`` has a model per capability, or one under the name ``""`` for all.
+        """Prepare; ``teachers`` has a model per capability, or one under the name ``""`` for all, and ``sights`` how those of
+        them are asked whose pictures make other tokens.
 
         Raises:
             ParameterError: if a term has no teacher, or a teacher's vocabulary is not the student's.
@@ -41,7 +43,7 @@ class Distillation:
         self._supervision, self._learner, self._settings, self._seed = supervision, learner, settings, seed
         self._processes = processes or Processes()
         self._student = learner.model
-        self._teachers = Teachers(teachers, self._student, settings, supervision.precision)
+        self._teachers = Teachers(teachers, self._student, settings, supervision.precision, sights)
         self.online = OnlineWeights((SUPERVISED, *settings.terms), settings.weights)
         self._join = method_named(settings.method)
         depth = self._teachers.own_depth

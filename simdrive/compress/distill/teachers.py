@@ -12,6 +12,7 @@ import torch
 from simdrive.compress.batches import Batch
 from simdrive.compress.distill.names import KL, OF_STATES
 from simdrive.compress.distill.settings import DistillSettings
+from simdrive.compress.distill.sight import Sight, carried_maps, carried_states
 from simdrive.compress.distill.terms import ByLayer, layers_of
 from simdrive.compress.learner import Learner
 from simdrive.errors import ParameterError
@@ -30,15 +31,20 @@ class Teachers:
     """One model for all terms, or one for each."""
 
     def __init__(
-        self, given: Mapping[str, Any], student: Any, settings: DistillSettings, precision: str = "fp32"
-    ) -> None:
+        self, given: Mapping[str, Any], student: Any, settings: DistillSettings, precision: str = "fp32",
+        sights: Mapping[str, Sight] | None = None,
+    ) -> None:  # fmt: skip
         """Take the teachers, which learn nothing; they compute in the student's precision.
+
+        ``sights``, under the names of ``given``, are of teachers whose pictures make other tokens than the student's.
 
         Raises:
             ParameterError: if a term has no teacher, or a teacher's vocabulary or pictures are not the student's.
         """
         self._settings, self.own_depth, self._precision = settings, _depth(student), precision
         self._of = {term: given.get(term, given.get("")) for term in settings.terms}
+        self._sights = {id(given[name]): sight for name, sight in (sights or {}).items()}
+        self._own_image = student.config.image_token_id
         missing = [term for term, teacher in self._of.items() if teacher is None]
         if missing:
             raise ParameterError(f"no teacher for {', '.join(missing)}; give one for all, or one for each of the terms")
@@ -62,11 +68,21 @@ class Teachers:
         for teacher in {id(model): model for model in self._of.values()}.values():
             terms = [term for term, model in self._of.items() if model is teacher and term != KL]
             layers = layers_of(terms, self.own_depth, _depth(teacher))[1]
-            with watched(teacher, layers, self._settings.signal) as kept, self._cast(batch.text.ids.device.type):
-                said = Learner(teacher)(batch.text.ids, batch.text.labels, batch.seen.values, batch.seen.grid)
+            sight = self._sights.get(id(teacher))
+            text, seen = (batch.text, batch.seen) if sight is None else sight.batch(batch)
+            with watched(teacher, layers, self._settings.signal) as kept, self._cast(text.ids.device.type):
+                said = Learner(teacher)(text.ids, text.labels, seen.values, seen.grid)
             assert said.logits is not None
+            if sight is not None:
+                kept = self._carried(
+                    kept, sight.places(batch.text, text, self._own_image, teacher.config.image_token_id)
+                )
             found[id(teacher)] = Heard(dict(kept), said.logits)
         return {term: found[id(model)] for term, model in self._of.items()}
+
+    def _carried(self, kept: ByLayer, places: torch.Tensor) -> dict[int, torch.Tensor]:
+        over = carried_states if self._settings.signal in OF_STATES else carried_maps
+        return {layer: over(values, places) for layer, values in kept.items()}
 
     def _cast(self, kind: str) -> torch.autocast:
         return torch.autocast(kind, torch.bfloat16, enabled=self._precision == "bf16")
