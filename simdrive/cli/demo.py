@@ -15,9 +15,10 @@ from simdrive.errors import RunFolderError
 
 WORDS = (
     "suite=smoke",
-    "agents=[expert,teacher,student_int4,idm]",
-    "latency.delay_ms=[0,300]",
-    "mode={name: periodic, period_ms: 300}",  # at every frame models would take a CPU many minutes
+    "agents=[teacher,student_kd,student_kd_int4]",
+    "latency=chip",
+    "latency.chip=agx_orin_64gb",
+    "mode=streaming",
     "workers=2",
     "cases=1",
 )
@@ -28,9 +29,10 @@ VIDEOS = "worst:3"
 def demo(
     out: Path = typer.Option(Path("runs/demo"), help="run folder; another version's is left as it is"),
 ) -> None:
-    """Score the expert, a teacher, its 4-bit student and a rule driver with and without delay; record the worst three.
+    """Score a teacher and two students at the speed of a Jetson AGX Orin; record the worst three.
 
-    They drive one case of each of fourteen scenarios, and a free drive.
+    They are charged as InternVL3-8B in 16 bits, InternVL3-1B in 16 bits and the same in 4 bits, and drive one case of each of
+    fourteen scenarios, and a free drive.
     """
     from simdrive.cli.evaluate import build_request, summarise
     from simdrive.eval.runner import run
@@ -38,7 +40,7 @@ def demo(
 
     config = compose_config("eval", list(WORDS))
     first_use()
-    request = build_request(config, "constant")
+    request = build_request(config, "chip")
     with progress() as shown:
         store = run(
             request, free_folder(request, out), shown, workers=int(config["workers"]), batch=int(config["batch"]),

@@ -74,7 +74,7 @@ def test_demo_leaves_another_runs_folder_alone(tmp_path: Path) -> None:
     from simdrive.cli.compose import compose_config
     from simdrive.cli.evaluate import build_request
 
-    request = build_request(compose_config("eval", list(WORDS)), "constant")
+    request = build_request(compose_config("eval", list(WORDS)), "chip")
     out = tmp_path / "demo"
     assert free_folder(request, out) == out
     RunStore.create_or_open(out, CONFIG, plan(1))
