@@ -73,7 +73,7 @@ def _answers(batch: ObservationBatch, given: PlanBatch, cameras: int) -> list[An
     return [dataclasses.replace(answer, looked=share) for answer, share in zip(answers, looked, strict=True)]
 
 
-def _shares(looked: Float, rows: int, cameras: int) -> Float:
+def _shares(looked: Float, rows: int, cameras: int) -> np.ndarray:
     """Return where answers looked as a copy ``[N, C, R, W]`` that can be stored."""
     shares = np.array(looked, dtype=np.float32)
     if shares.ndim != 4 or shares.shape[:2] != (rows, cameras) or not shares.size:

@@ -52,7 +52,7 @@ class Sight:
                     f"teacher and student have different {what}: {getattr(theirs, what)} and {getattr(own, what)}; "
                     "only tiles, patches, merging and motion_gain may differ"
                 )
-        return cls(chat, theirs, torch.from_numpy(slot_shares(own, theirs)))
+        return cls(chat, theirs, torch.from_numpy(slot_shares(own, theirs)).float())
 
     def batch(self, batch: Batch) -> tuple[TrainingBatch, Pictures]:
         """Return a student's batch in the teacher's tokens and pictures."""
@@ -90,9 +90,9 @@ def carried_states(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 def slot_shares(own: Processor, theirs: Processor) -> Float:
     """Return ``[own slots, their slots]``: which part of a picture token of the second each of the first covers."""
     mine, other = (_where(each) for each in (own, theirs))
-    found = np.zeros((mine.size, other.size), np.float32)
+    found = np.zeros((mine.size, other.size))
     down, across = (_overlap(mine.shape[axis], other.shape[axis]) for axis in (1, 2))
-    cells = np.einsum("rs,cd->rcsd", down, across).astype(np.float32)
+    cells = np.einsum("rs,cd->rcsd", down, across)
     for one, two in zip(mine, other, strict=True):  # cameras
         found[one.reshape(-1, 1), two.reshape(1, -1)] = cells.reshape(one.size, two.size)
     return found
@@ -108,7 +108,7 @@ def _overlap(own: int, theirs: int) -> Float:
     """Return ``[own, theirs]``: the part of each of their equal cells of a line that lies in each of the own ones."""
     low = np.maximum(np.arange(own)[:, None] / own, np.arange(theirs)[None, :] / theirs)
     high = np.minimum(np.arange(1, own + 1)[:, None] / own, np.arange(1, theirs + 1)[None, :] / theirs)
-    return np.clip(high - low, 0.0, None) * theirs
+    return np.asarray(np.clip(high - low, 0.0, None) * theirs, np.float64)
 
 
 def _means(places: torch.Tensor) -> torch.Tensor:
