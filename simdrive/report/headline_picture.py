@@ -26,9 +26,8 @@ def headline_picture(study: Headline, path: Path) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(
-        axis="x", which="both", length=4.0, pad=4.0
-    )  # by themselves powers of ten stand lower than the others
+    # By themselves powers of ten stand lower than the others.
+    axes.tick_params(axis="x", which="both", length=4.0, pad=4.0)
     axes.set_xlabel("median request on the chip, ms")
     axes.set_ylabel(f"failures of avoidable cases, %\n({world}; dotted: the same driver at zero latency)")
     axes.set_ylim(bottom=0.0)
