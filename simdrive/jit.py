@@ -82,7 +82,8 @@ def warm_mark() -> Path | None:
     """Return the file that says that every kernel of this source tree is compiled; None where the user's cache is used."""
     if _CACHED_ELSEWHERE:
         return None
-    total = hashlib.sha256(numba.__version__.encode())
+    # numba keeps the kernels of each folder by themselves: a second checkout of the same sources finds none of the first.
+    total = hashlib.sha256(f"{numba.__version__} {_PACKAGE}".encode())
     for folder in (_PACKAGE, *(_PACKAGE.parent / name for name in ("agents", "metrics"))):
         for path in sorted(folder.rglob("*.py")):
             total.update(path.read_bytes())
