@@ -12,7 +12,8 @@ from simdrive.agents.answers import answer, rule_card, view_of
 from simdrive.agents.choose import MEMORY, PLAN_ROWS, plan_rows
 from simdrive.agents.lanemap import lane_map
 from simdrive.agents.memory import SlotMemory
-from simdrive.agents.scene import pack_actors, pack_ego
+from simdrive.agents.scene import E_FREE, pack_actors, pack_ego
+from simdrive.agents.slippery import careful_speeds
 from simdrive.types import Charge, Float, Long, ObservationBatch, PlanBatch, Wants
 
 
@@ -51,11 +52,13 @@ class Expert:
         same_left = batch.lane_left_m if batch.same_left_m is None else batch.same_left_m
         same_right = batch.lane_right_m if batch.same_right_m is None else batch.same_right_m
         bounds = np.stack([batch.lane_left_m, batch.lane_right_m, same_left, same_right], axis=1)
+        egos = pack_ego(batch)
+        egos[:, E_FREE] = careful_speeds(egos[:, E_FREE], view.slicks, batch.route_s)
         plans: Float = np.empty((len(batch), PLAN_ROWS, 5))
         self.costs = np.empty(len(batch))
         plan_rows(
             self._memory.rows(batch.slot, 0), self._memory.scalars, roads.lanes, roads.poses, roads.following,
-            batch.route, bounds, pack_ego(batch), pack_actors(view), self._driver, self._bend, self._caution,
+            batch.route, bounds, egos, pack_actors(view), self._driver, self._bend, self._caution,
             plans, self.costs,
         )  # fmt: skip
         return answer(plans)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from simdrive.scenarios.roads import Road
-from simdrive.sim.spec import CHANNEL_OF, Action, ActorSpec, Event, LaneIndex, Lighting, Trigger, WorldSpec
+from simdrive.sim.spec import CHANNEL_OF, Action, ActorSpec, Event, LaneIndex, Lighting, Slick, Trigger, WorldSpec
 from simdrive.sim.state import Behaviour
 from simdrive.types import Float
 
@@ -26,6 +26,7 @@ class Stage:
     events: list[Event] = field(default_factory=list)
     walkable: list[Float] = field(default_factory=list)
     drivable: list[Float] = field(default_factory=list)
+    slicks: list[Slick] = field(default_factory=list)
 
     def add(self, actor: ActorSpec) -> int:
         """Add an actor and return its index; a name that is taken gets a number."""
@@ -101,6 +102,7 @@ class Stage:
             lighting=lighting,
             walkable=tuple(self.walkable),
             extra_drivable=tuple(self.drivable),
+            slicks=tuple(self.slicks),
         )
 
 

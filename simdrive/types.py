@@ -117,6 +117,7 @@ class WorldView:
     map_id: Int  # [N] map of each world in `roads`
     roads: Any  # simdrive.sim.state.RoadTables
     simulator: Any = None  # clairvoyant only: simdrive.sim.worlds.Worlds (read and snapshot, never step)
+    slicks: Float | None = None  # [N, K, 3] slick ground in view: from, to (m along the route), hold (m/s2); NaN = none
 
 
 @dataclass(frozen=True)

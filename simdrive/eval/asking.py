@@ -129,5 +129,8 @@ def single(batch: ObservationBatch, row: int) -> ObservationBatch:
     if view is not None:
         shared = ("roads", "simulator")
         names = [field.name for field in dataclasses.fields(WorldView) if field.name not in shared]
-        view = dataclasses.replace(view, **{name: getattr(view, name)[part] for name in names})
+        columns = {name: getattr(view, name) for name in names}
+        view = dataclasses.replace(
+            view, **{name: column[part] for name, column in columns.items() if column is not None}
+        )
     return dataclasses.replace(batch, **fields, world=view)

@@ -6,6 +6,7 @@ import numpy as np
 
 from simdrive.eval.pictures import Pictures
 from simdrive.eval.recorder import Rows
+from simdrive.sim.grip import slicks_in_view
 from simdrive.sim.worlds import Worlds
 from simdrive.types import Int, Long, ObservationBatch, Wants, WorldView
 
@@ -81,4 +82,5 @@ def _view(worlds: Worlds, rows: Rows, wants: Wants, slots: Long, frames: Long) -
         map_id=worlds.map_id[slots],
         roads=worlds.roads,
         simulator=worlds if wants.world == "clairvoyant" else None,
+        slicks=slicks_in_view(worlds.grip, slots, rows.route_s[slots, frames]),
     )

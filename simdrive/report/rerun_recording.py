@@ -18,7 +18,7 @@ from simdrive.report.overlay import plan_ahead, route_points
 from simdrive.report.replay import ttc_rows
 from simdrive.scenarios.sampling import build_case
 from simdrive.sim.birdseye import GROUND
-from simdrive.sim.camera_light import EGO_LANE
+from simdrive.sim.camera_light import OWN_LANE
 from simdrive.sim.scene_cache import scene_of
 from simdrive.sim.spec import WorldSpec
 from simdrive.types import EpisodeLog, Float, RequestStatus
@@ -94,7 +94,7 @@ def _write_episode(rr: Any, stream: Any, log: EpisodeLog, case: str, driver: str
 def _write_ground(rr: Any, stream: Any, world: list[str], spec: WorldSpec) -> None:
     """Log road and route; every episode of a case logs the same, and static data counts once."""
     tables = scene_of(spec).tables
-    shown = tables.materials != EGO_LANE
+    shown = ~np.isin(tables.materials, OWN_LANE)
     quads, materials = tables.quads[shown], tables.materials[shown]
     layers = np.array([list(GROUND).index(kind) for kind in materials.tolist()])
     below_m = 0.01 * (len(GROUND) - 1 - layers)  # marks over asphalt over shoulders, a centimetre each

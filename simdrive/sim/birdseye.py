@@ -17,7 +17,7 @@ from simdrive.errors import ParameterError
 from simdrive.geometry import box_corners
 from simdrive.sim.camera import Pixels, SceneState
 from simdrive.sim.camera_frame import BLINK_PERIOD_US
-from simdrive.sim.camera_light import ASPHALT, EGO_LANE, GRASS, MARK, PAVEMENT, SHOULDER
+from simdrive.sim.camera_light import ASPHALT, EGO_LANE, GRASS, MARK, OWN_LANE, PAVEMENT, SHOULDER, SLICK
 from simdrive.sim.raster import (
     CODE,
     MAX_CORNERS,
@@ -42,6 +42,7 @@ GROUND: dict[int, Colour] = {
     int(SHOULDER): (84, 84, 82),
     int(ASPHALT): (58, 60, 66),
     int(EGO_LANE): (58, 60, 66),
+    int(SLICK): (104, 122, 146),
     int(MARK): (206, 206, 200),
 }
 EGO_COLOUR: Colour = (46, 190, 110)
@@ -148,7 +149,7 @@ class _Canvas:
         reach = 0.5 * float(np.hypot(*self.size)) / self.scale
         near = np.hypot(*(tables.circles[:, :2] - self.centre).T) <= reach + tables.circles[:, 2]
         for quad, material in zip(self.pixels(tables.quads[near]), tables.materials[near], strict=True):
-            if material != EGO_LANE:
+            if material not in OWN_LANE:
                 self.polygons.append(_widened(quad) if material == MARK else quad)
                 self.codes.append(int(material))
 

@@ -27,16 +27,20 @@ from simdrive.sim.camera_view import (
 from simdrive.sim.raster import MATERIALS, ROW_BITS, SHADOW_BIT, ZERO, ZONE_BIT, Words, pack_colour, row_shift
 from simdrive.sim.state import Float
 
-# Ground materials.
-SKY, GRASS, PAVEMENT, SHOULDER, ASPHALT, EGO_LANE = (np.int64(material) for material in range(6))
-MARK = 6  # full coverage, then three fainter ones for marks thinner than a pixel
+# Ground materials; slick ground has its own label on the ego's lane, as asphalt has.
+SKY, GRASS, PAVEMENT, SHOULDER, ASPHALT, EGO_LANE, SLICK, EGO_SLICK = (np.int64(material) for material in range(8))
+OWN_LANE = (EGO_LANE, EGO_SLICK)  # drawn over the same ground once more, for the label alone
+MARK = 8  # full coverage, then three fainter ones for marks thinner than a pixel
 MARK_LEVELS = 4
 GROUND_MATERIALS = MARK + MARK_LEVELS
 MARK_COVERAGE = np.array([1.0, 0.7, 0.45, 0.25])
 GROUND_COLOURS: Float = np.array(
-    [(0, 0, 0), (98, 116, 70), (166, 162, 154), (112, 110, 106), (86, 87, 91), (86, 87, 91), (238, 238, 232)],
+    [
+        (0, 0, 0), (98, 116, 70), (166, 162, 154), (112, 110, 106), (86, 87, 91), (86, 87, 91), (136, 150, 170),
+        (136, 150, 170), (238, 238, 232),
+    ],
     dtype=np.float64,
-)
+)  # fmt: skip
 
 # Label bits; the low 12 bits hold the actor index + 1.
 INSTANCE_MASK = 0x0FFF
@@ -165,9 +169,9 @@ def _ground_entry(
     frame: Float, colours: Float, table: Words, base: int, material: int, level: float, clear: float, wet: float
 ) -> None:
     label = ZERO
-    if material == ASPHALT:
+    if material == ASPHALT or material == SLICK:
         label = DRIVABLE_BIT
-    elif material == EGO_LANE:
+    elif material == EGO_LANE or material == EGO_SLICK:
         label = DRIVABLE_BIT | EGO_LANE_BIT
     elif material >= MARK:
         label = DRIVABLE_BIT | MARK_BIT

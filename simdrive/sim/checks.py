@@ -12,6 +12,7 @@ import numpy as np
 
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.geometry import boxes_overlap
+from simdrive.sim.grip import check_slicks
 from simdrive.sim.lanes import table_position
 from simdrive.sim.roads import RoadMap
 from simdrive.sim.spec import CHANNEL_OF, Action, ActorSpec, Event, Trigger, WorldSpec
@@ -53,6 +54,7 @@ def check_spec(spec: WorldSpec) -> None:
         raise ParameterError(f"hazard_row: {spec.hazard_row} is out of range; allowed -1 to {len(spec.events) - 1}")
     check_events(spec.events, (spec.ego, *spec.actors))
     check_tracks(spec)
+    check_slicks(spec.slicks)
 
 
 def _check_number(what: str, value: float, low: float = -math.inf, *, open_low: bool = False) -> None:

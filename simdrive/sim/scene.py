@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from simdrive.errors import ParameterError
-from simdrive.sim.camera_light import ASPHALT, EGO_LANE, MARK, PAVEMENT, SHOULDER
+from simdrive.sim.camera_light import ASPHALT, EGO_LANE, EGO_SLICK, MARK, PAVEMENT, SHOULDER, SLICK
 from simdrive.sim.drivable import pack_polygons
 from simdrive.sim.roads import RoadMap
 from simdrive.sim.scene_parts import SHOULDER_M, mark_quads, stack_quads, surface_quads, surfaces, triangles
+from simdrive.sim.slick_ground import SlickGround
 from simdrive.sim.spec import Lighting
 from simdrive.sim.state import Float, Int, RoadTables, Small
 
@@ -63,6 +64,7 @@ def build_scene(
     road_map: RoadMap,
     walkable: Sequence[npt.NDArray[np.float64]] = (),
     extra_drivable: Sequence[npt.NDArray[np.float64]] = (),
+    slick: SlickGround | None = None,
 ) -> Scene:
     """Compile the ground of a map.
 
@@ -70,6 +72,7 @@ def build_scene(
         road_map: the lanes.
         walkable: simple polygons ``[n, 2]`` drawn as pavement, world frame, m.
         extra_drivable: simple polygons that are asphalt beside the lanes (junction areas).
+        slick: slick ground on the lanes.
 
     Raises:
         ParameterError: if a polygon is malformed or crosses itself.
@@ -77,25 +80,30 @@ def build_scene(
     roads = road_map.tables
     pack_polygons(walkable)  # refuses malformed polygons
     points, starts = pack_polygons(extra_drivable)
+    slick = slick or SlickGround(stack_quads([]), (stack_quads([]),) * len(roads.lane_kind))
     groups = list(surfaces(roads))
     asphalt = [surface_quads(roads, first, last, 0.0) for first, last in groups]
     layers = [
         stack_quads([triangles(polygon) for polygon in walkable]),
         stack_quads([surface_quads(roads, first, last, SHOULDER_M) for first, last in groups]),
-        stack_quads([*asphalt, *[triangles(polygon) for polygon in extra_drivable]]),
+        stack_quads([*asphalt, *[triangles(polygon) for polygon in extra_drivable], slick.ground]),
         stack_quads([mark_quads(roads, lane) for lane in range(len(roads.lane_kind))]),
     ]
-    own_lanes = [surface_quads(roads, lane, lane, 0.0) for lane in range(len(roads.lane_kind))]
-    tables = _tables(layers, own_lanes)
+    own_lanes = [
+        stack_quads([surface_quads(roads, lane, lane, 0.0), slick.lanes[lane]]) for lane in range(len(roads.lane_kind))
+    ]
+    tables = _tables(layers, own_lanes, slick)
     total = hashlib.sha256(road_map.key.encode())
     for quads in layers:
         total.update(repr(quads.shape).encode() + np.ascontiguousarray(quads).tobytes())
+    if len(slick.ground):
+        total.update(repr([len(quads) for quads in slick]).encode())
     low, high = layers[2].min(axis=(0, 1)), layers[2].max(axis=(0, 1))
     bounds = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
     return Scene(total.hexdigest()[:16], roads, tables, points, starts, bounds)
 
 
-def _tables(layers: Sequence[Float], own_lanes: Sequence[Float]) -> SceneTables:
+def _tables(layers: Sequence[Float], own_lanes: Sequence[Float], slick: SlickGround) -> SceneTables:
     quads = np.concatenate([*layers, *own_lanes])
     counts = [len(layer) for layer in layers]
     materials = np.repeat([*LAYERS, EGO_LANE], [*counts, len(quads) - sum(counts)]).astype(np.int8)
@@ -109,6 +117,11 @@ def _tables(layers: Sequence[Float], own_lanes: Sequence[Float]) -> SceneTables:
     ends = [*cluster_quads[1:], begin] if cluster_quads else []
     clusters = [_circle(quads[a:b].reshape(-1, 2)) for a, b in zip(cluster_quads, ends, strict=True)]
     lane_quads = begin + np.concatenate([[0], np.cumsum([len(lane) for lane in own_lanes])])
+    # Slick ground lies over the asphalt: last of its layer, and last of every lane.
+    asphalt_end = begin - counts[MARK_LAYER]
+    materials[asphalt_end - len(slick.ground) : asphalt_end] = SLICK
+    for last, part in zip(lane_quads[1:], slick.lanes, strict=True):
+        materials[last - len(part) : last] = EGO_SLICK
     return SceneTables(
         quads=quads,
         circles=np.array([_circle(quad) for quad in quads]).reshape(-1, 3),

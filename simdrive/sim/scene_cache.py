@@ -9,6 +9,7 @@ import numpy as np
 
 from simdrive.sim.lighting import light_row
 from simdrive.sim.scene import Scene, build_scene, tunnel_walls
+from simdrive.sim.slick_ground import slick_ground
 from simdrive.sim.spec import WorldSpec
 from simdrive.sim.state import Float
 
@@ -25,6 +26,8 @@ class _Ground:
             for polygon in group:
                 total.update(repr(polygon.shape).encode() + np.ascontiguousarray(polygon).tobytes())
             total.update(b"/")
+        if spec.slicks:
+            total.update(repr((spec.slicks, spec.ego_route, spec.ego.s_m)).encode())
         self.key = total.hexdigest()
 
     def __hash__(self) -> int:
@@ -36,7 +39,8 @@ class _Ground:
 
 @functools.lru_cache(maxsize=_KEPT_SCENES)
 def _scene(ground: _Ground) -> Scene:
-    return build_scene(ground.spec.road, ground.spec.walkable, ground.spec.extra_drivable)
+    spec = ground.spec
+    return build_scene(spec.road, spec.walkable, spec.extra_drivable, slick_ground(spec))
 
 
 def scene_of(spec: WorldSpec) -> Scene:

@@ -144,6 +144,18 @@ class Lighting:
 
 
 @dataclass(frozen=True)
+class Slick:
+    """A stretch of the ego's route, over the whole width of the road, where its tyres find little hold.
+
+    The ego is on it while its centre is; see ``simdrive.sim.grip`` for what that does to it. Others drive on unhindered.
+    """
+
+    start_m: float  # along the ego route from where the ego starts, as goal_m
+    end_m: float
+    friction: float  # tyres hold at most this times 9.81 m/s2; about 0.1 on ice, 0.3 on snow, 0.5 on a wet, worn road
+
+
+@dataclass(frozen=True)
 class WorldSpec:
     """One world: road, actors (ego first), events, route and goal of the ego, hazard, light."""
 
@@ -162,3 +174,4 @@ class WorldSpec:
     lighting: Lighting = field(default_factory=Lighting)
     walkable: tuple[npt.NDArray[np.float64], ...] = ()  # extra polygons drawn as pavement, world frame [n, 2]
     extra_drivable: tuple[npt.NDArray[np.float64], ...] = ()  # e.g. junction area, world frame [n, 2]
+    slicks: tuple[Slick, ...] = ()  # none overlaps another

@@ -9,14 +9,16 @@ import numpy.typing as npt
 
 from simdrive.errors import ParameterError
 from simdrive.sim.batch import Batch
-from simdrive.sim.state import Bool
+from simdrive.sim.state import Bool, Float
 from simdrive.types import WorldView
 
 _STATES = ("x", "y", "heading", "speed", "lateral_speed", "acceleration", "yaw_rate")
 _SIZES = ("length", "width", "height")
 
 
-def world_view(batch: Batch, rows: npt.NDArray[np.intp], visible: Bool | None, simulator: Any) -> WorldView:
+def world_view(
+    batch: Batch, rows: npt.NDArray[np.intp], visible: Bool | None, simulator: Any, slicks: Float | None = None
+) -> WorldView:
     """Return the state of the worlds ``rows`` [N]; nothing in it is shared with the batch but the roads.
 
     Args:
@@ -24,6 +26,7 @@ def world_view(batch: Batch, rows: npt.NDArray[np.intp], visible: Bool | None, s
         rows: which of them.
         visible: ``[N, V]`` line of sight from the ego; unseen actors are absent, NaN, lane -1. None = all are seen.
         simulator: what a clairvoyant driver gets, else None.
+        slicks: slick ground in view, None = there is none.
 
     Raises:
         ParameterError: if ``visible`` has another shape.
@@ -45,4 +48,4 @@ def world_view(batch: Batch, rows: npt.NDArray[np.intp], visible: Bool | None, s
     columns["world"], columns["map_id"] = rows.astype(np.int32), batch.setting.map_id[rows]
     for array in columns.values():
         array.setflags(write=False)
-    return WorldView(**columns, roads=batch.roads, simulator=simulator)
+    return WorldView(**columns, roads=batch.roads, simulator=simulator, slicks=slicks)

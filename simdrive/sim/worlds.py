@@ -12,6 +12,7 @@ import numpy.typing as npt
 from simdrive.errors import ControlError, ParameterError
 from simdrive.sim.assemble import assemble
 from simdrive.sim.batch import MUTABLE, Batch
+from simdrive.sim.grip import Grip, grip_of, slicks_in_view
 from simdrive.sim.play import (
     APPLIED_ACCELERATION,
     APPLIED_STEERING,
@@ -52,6 +53,7 @@ class Worlds:
         specs: what the worlds were built from, one per world.
         size: number of worlds B.
         frequency_hz: physics ticks per second.
+        grip: slick ground of the worlds, None if there is none.
     """
 
     def __init__(self, specs: Sequence[WorldSpec], frequency_hz: int = 50) -> None:
@@ -71,6 +73,7 @@ class Worlds:
         self.frequency_hz = int(frequency_hz)
         self._batch = batch
         self._tracks = track_player(specs, int(frequency_hz))
+        self.grip: Grip | None = grip_of(specs)
         self._hazard_row = np.array([spec.hazard_row for spec in specs], np.int64)
         self._lead_in_s = np.array([spec.lead_in_s for spec in specs])
         self._has_hazard = np.array([bool(spec.hazard_actors) for spec in specs])
@@ -135,7 +138,8 @@ class Worlds:
     def ego_control(self) -> Float:
         """``[B, 2]`` acceleration (m/s2) and steering (rad) applied in the last tick.
 
-        Brakes do not make a car reverse: a deceleration that would is cut so that the ego stops.
+        Brakes do not make a car reverse: a deceleration that would is cut so that the ego stops. On a slick both are
+        what the tyres hold, not what was asked for.
         """
         return self._batch.record.numbers[:, APPLIED_ACCELERATION : APPLIED_STEERING + 1]
 
@@ -276,13 +280,19 @@ class Worlds:
             world, column = (int(index) for index in np.argwhere(bad)[0])
             name = ("acceleration", "steering")[column]
             raise ControlError(f"world {world}: control {column} ({name}) is {values[world, column]}; must be finite")
-        if self._tracks is None:
+        if self._tracks is None and self.grip is None:
             self._advance(values, going, ticks, look_up_lanes)
             return
         for tick in range(ticks):
-            self._tracks.before(self._batch, going)
-            self._advance(values, going, 1, look_up_lanes and tick == ticks - 1)
-            self._tracks.after(self._batch, going)
+            if self._tracks is not None:
+                self._tracks.before(self._batch, going)
+            held = values if self.grip is None else self._held(self.grip, values, going)
+            self._advance(held, going, 1, look_up_lanes and tick == ticks - 1)
+            if self._tracks is not None:
+                self._tracks.after(self._batch, going)
+
+    def _held(self, grip: Grip, values: Float, going: Bool) -> Float:
+        return grip.held(values, going, self.route_s, self.actors.speed[:, 0], self.traits.length[:, 0])
 
     def _advance(self, values: Float, going: Bool, ticks: int, look: bool) -> None:
         batch = self._batch
@@ -356,4 +366,6 @@ class Worlds:
         Raises:
             ParameterError: if ``visible`` has another shape.
         """
-        return world_view(self._batch, np.atleast_1d(np.asarray(rows, np.intp)), visible, self if clairvoyant else None)
+        chosen = np.atleast_1d(np.asarray(rows, np.intp))
+        slicks = slicks_in_view(self.grip, chosen, self.route_s[chosen])
+        return world_view(self._batch, chosen, visible, self if clairvoyant else None, slicks)
