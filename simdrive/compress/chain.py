@@ -18,12 +18,14 @@ from simdrive.agents.language.questions import TOPICS
 from simdrive.agents.language.sights import KINDS, MOTIONS, PLACES
 from simdrive.compress.columns import CELL_PX, KIND, PLACE, WORD
 from simdrive.compress.distill.names import ATTENTION, CAPABILITIES
+from simdrive.compress.distill.sight import carried_maps, sight_of
 from simdrive.compress.distill.terms import Tokens, attention_loss, layers_of
 from simdrive.compress.lessons import lesson_named, turns_of
-from simdrive.compress.quant.calibrate import CalibrationBatch, calibration_batches
+from simdrive.compress.quant.calibrate import calibration_batches
 from simdrive.compress.samples import Samples
 from simdrive.compress.validate import answer_scores
 from simdrive.errors import ParameterError
+from simdrive.models.chat import TrainingBatch
 from simdrive.models.folder import LoadedModel
 from simdrive.models.local import LocalModel, open_model
 from simdrive.models.processor import Processor
@@ -47,7 +49,7 @@ class Link:
     sparsity: float
     exact: dict[str, float]  # share of exact answers by question of the triad
     speed_error_mps: tuple[float, ...]  # of the driving answer, after 1, 2 and 4 s
-    drift: dict[str, float]  # of Drive-KD's signals from the first model's, by capability; NaN where maps do not match
+    drift: dict[str, float]  # of Drive-KD's signals from the first model's, by capability; NaN where words are others
     on_actor: float  # share of the answers' attention to pictures that falls on who decides
     by_chance: float  # share of the picture tokens that show who decides
     frames_with_actor: int
@@ -78,13 +80,10 @@ def chain(models: Sequence[str], samples: Samples, rows: Sequence[int]) -> list[
     for name, loaded in zip(models, opened, strict=True):
         if not loaded.is_zoo:
             raise ParameterError(f"{name} is a released model; a chain is made of models in simdrive's folders")
-    batches = calibration_batches(opened[0], samples, rows)
-    return [_link(loaded, opened[0], batches, samples, rows) for loaded in opened]
+    return [_link(loaded, opened[0], samples, rows) for loaded in opened]
 
 
-def _link(
-    loaded: LoadedModel, first: LoadedModel, batches: Sequence[CalibrationBatch], samples: Samples, rows: Sequence[int]
-) -> Link:
+def _link(loaded: LoadedModel, first: LoadedModel, samples: Samples, rows: Sequence[int]) -> Link:
     local = LocalModel(loaded)
     scores = answer_scores(local, samples, rows)
     on_actor, by_chance, frames = looks(local, samples, rows)
@@ -93,31 +92,38 @@ def _link(
         card.name, card.parents, weight_hash(loaded.folder), card.parameters,
         sum(path.stat().st_size for path in weight_files(loaded.folder)), card.bits, card.sparsity,
         {topic: scores[topic]["exact"] for topic in TOPICS}, tuple(scores["plan"]["speed_error_mps"]),
-        drift(loaded, first, batches), on_actor, by_chance, frames,
+        drift(loaded, first, samples, rows), on_actor, by_chance, frames,
     )  # fmt: skip
 
 
 @torch.inference_mode()
-def drift(own: LoadedModel, first: LoadedModel, batches: Sequence[CalibrationBatch]) -> dict[str, float]:
-    """Return how far a model's attention is from the first's, as Drive-KD measures it, by capability; NaN if maps differ.
+def drift(own: LoadedModel, first: LoadedModel, samples: Samples, rows: Sequence[int]) -> dict[str, float]:
+    """Return how far a model's attention is from the first's, as Drive-KD measures it, by capability.
 
     Mean squared difference of head means: text to pictures of the first layer (perception) and the penultimate one
-    (planning), whole maps of the others (reasoning).
+    (planning), whole maps of the others (reasoning). The first's maps are carried over where its pictures make other
+    tokens (``simdrive.compress.distill.sight``); with other words there is nothing to compare, NaN.
     """
-    alike = own.processor == first.processor and own.tokenizer.get_vocab() == first.tokenizer.get_vocab()
-    if not alike:
+    if own.tokenizer.get_vocab() != first.tokenizer.get_vocab():
         return dict.fromkeys(CAPABILITIES, float("nan"))
     models: list[Any] = [own.model, first.model]
     depths = len(models[0].model.language_model.layers), len(models[1].model.language_model.layers)
-    kept = layers_of(CAPABILITIES, *depths)
+    kept, sight = layers_of(CAPABILITIES, *depths), sight_of(own.processor, first)
+    mine = calibration_batches(own, samples, rows)
+    theirs = mine if sight is None else calibration_batches(first, samples, rows)
     found: dict[str, list[float]] = {name: [] for name in CAPABILITIES}
-    for batch in batches:
+    for pair in zip(mine, theirs, strict=True):
         maps = []
-        for model, layers in zip(models, kept, strict=True):
+        for model, layers, batch in zip(models, kept, pair, strict=True):
             with tapped(model, layers) as seen:
                 model.model(**batch.inputs)
             maps.append(dict(seen))
-        tokens = Tokens(batch.visual, batch.counts)
+        if sight is not None:
+            text, told = (TrainingBatch(batch.inputs["input_ids"], batch.counts.long(), batch.labels) for batch in pair)
+            image_ids = [model.config.image_token_id for model in models]
+            places = sight.places(text, told, image_ids[0], image_ids[1])
+            maps[1] = {layer: carried_maps(values, places) for layer, values in maps[1].items()}
+        tokens = Tokens(pair[0].visual, pair[0].counts)
         for name in CAPABILITIES:
             found[name].append(float(attention_loss(name, ATTENTION, maps[0], maps[1], tokens, depths)))
     return {name: float(np.mean(values)) for name, values in found.items()}

@@ -24,7 +24,6 @@ from simdrive.compress.trainer import Hook, Trainer
 from simdrive.compress.validate import ClosedLoop, answer_scores, balanced_rows, drive, model_folder, validation_cases
 from simdrive.errors import ParameterError
 from simdrive.models.build import build_model
-from simdrive.models.chat import Chat
 from simdrive.models.deepen import deepen
 from simdrive.models.folder import CARD, LoadedModel, load_model, read_card, save_model
 from simdrive.models.local import LocalModel, device_of, open_model
@@ -156,17 +155,14 @@ def _objective(
     if not request.teachers:
         return None, ()
     from simdrive.compress.distill.objective import Distillation
-    from simdrive.compress.distill.sight import Sight
+    from simdrive.compress.distill.sight import sight_of
 
     opened: dict[str, Any] = {name: open_model(name, device=device) for name in sorted(set(request.teachers.values()))}
     for name, teacher in opened.items():
         if teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
             raise ParameterError(f"teacher {name} and student have different tokenizers; train them with the same one")
     models = {capability: opened[name].model for capability, name in request.teachers.items()}
-    sights = {
-        capability: Sight.of(processor, Chat(opened[name].tokenizer, opened[name].processor.slots), opened[name].processor)
-        for capability, name in request.teachers.items() if opened[name].processor != processor
-    }  # fmt: skip
+    sights = {capability: sight_of(processor, opened[name]) for capability, name in request.teachers.items()}
 
     def build(supervision: Supervision, learner: Learner) -> Objective:
         return Distillation(supervision, learner, models, request.distill, request.settings.seed, processes, sights)

@@ -24,6 +24,7 @@ from simdrive.compress.requests import settings_of
 from simdrive.compress.samples import Samples, pack, read_samples, write_shard
 from simdrive.models.folder import load_model, save_model
 from simdrive.models.local import open_model
+from simdrive.models.merge import merge_tokens
 
 CAR, CYCLIST = (1 + list(KINDS.values()).index(kind) for kind in ("car", "cyclist"))
 LANE, LEFT = (1 + PLACES.index(place) for place in ("lane", "left"))
@@ -93,6 +94,14 @@ def test_a_quantized_model_is_compared_too(here: Path) -> None:
     assert small.weight_bytes < 0.5 * whole.weight_bytes  # fp32 before; 8 bits with their scales after
     assert small.bits < 16.0
     assert all(0.0 < value < 1.0 for value in small.drift.values())  # rounded, but the same model
+
+
+def test_a_model_with_joined_picture_tokens_is_compared_by_area(here: Path) -> None:
+    other = load_model(here / "teacher")
+    processor = merge_tokens(other.model, other.processor, 2)
+    save_model(here / "joined", other.model, other.tokenizer, processor, "joined", dtype=torch.float32)
+    _, joined = chain([str(here / "teacher"), str(here / "joined")], samples(here), range(8))
+    assert all(0.0 < value < 1.0 for value in joined.drift.values())
 
 
 def test_ranks_need_models_that_differ() -> None:

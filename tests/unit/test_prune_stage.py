@@ -12,9 +12,9 @@ from test_compress_samples import PICTURED, written
 from test_compress_trainer import TINY, TOKENIZER
 
 from simdrive.compress.batches import Batches
+from simdrive.compress.distill.sight import sight_of
 from simdrive.compress.priced import PriceSettings, prices
 from simdrive.compress.prune.cutting import cut_to
-from simdrive.compress.prune.merged import unmerged
 from simdrive.compress.prune.recovery import Elder, RecoverySettings, feature_gap, streams
 from simdrive.compress.prune.request import prune_request
 from simdrive.compress.prune.scores import magnitude
@@ -94,17 +94,20 @@ def test_places_of_joined_tokens() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_teacher_is_shown_its_own_batch(family: str, tmp_path: Path) -> None:
     shape, samples = replace(FINE, family=family), written(tmp_path, 24)  # type: ignore[arg-type]
-    fine = Processor.of(shape, PICTURED.cameras, PICTURED.frame_offsets_us)
-    coarse = replace(fine, merge=4)
+    elder = load_model(whole(tmp_path / "whole", shape))
+    fine, coarse = elder.processor, replace(elder.processor, merge=4)
     settings = TrainSettings(batch=3, augment=False)
     mine, theirs = (
         Batches(samples, Chat(TOKENIZER, p.slots), p, settings, torch.device("cpu"))(5) for p in (coarse, fine)
     )
-    found = unmerged(mine, TOKENIZER.convert_tokens_to_ids("<IMG_CONTEXT>"), 2, 2)
-    assert torch.equal(found.text.ids, theirs.text.ids)
-    assert torch.equal(found.text.labels, theirs.text.labels)
-    assert torch.equal(found.text.mask, theirs.text.mask)
-    assert torch.equal(found.seen.values, theirs.seen.values)
+    assert sight_of(fine, elder) is None
+    sight = sight_of(coarse, elder)
+    assert sight is not None
+    text, seen = sight.batch(mine)
+    assert torch.equal(text.ids, theirs.text.ids)
+    assert torch.equal(text.labels, theirs.text.labels)
+    assert torch.equal(text.mask, theirs.text.mask)
+    assert torch.equal(seen.values, theirs.seen.values)
 
 
 def test_the_gap_of_features_by_hand() -> None:

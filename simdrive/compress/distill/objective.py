@@ -32,7 +32,7 @@ class Distillation:
 
     def __init__(
         self, supervision: Supervision, learner: Learner, teachers: Mapping[str, Any], settings: DistillSettings,
-        seed: int = 0, processes: Processes | None = None, sights: Mapping[str, Sight] | None = None,
+        seed: int = 0, processes: Processes | None = None, sights: Mapping[str, Sight | None] | None = None,
     ) -> None:  # fmt: skip
         """Prepare; ``teachers`` has a model per capability, or one under the name ``""`` for all, and ``sights`` how those of
         them are asked whose pictures make other tokens.

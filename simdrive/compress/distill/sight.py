@@ -17,6 +17,7 @@ import torch
 from simdrive.compress.batches import Batch
 from simdrive.errors import ParameterError
 from simdrive.models.chat import Chat, TrainingBatch, training_batch
+from simdrive.models.folder import LoadedModel
 from simdrive.models.pixels import Pictures
 from simdrive.models.processor import Processor
 from simdrive.types import Float
@@ -75,6 +76,17 @@ class Sight:
             found[row, mine, other] = 1.0
             found[row, seen[:, None], shown[None, :]] = shares
         return found
+
+
+def sight_of(own: Processor, teacher: LoadedModel) -> Sight | None:
+    """Return how ``teacher`` is shown what a student with the processor ``own`` sees; None if as the student itself.
+
+    Raises:
+        ParameterError: if both do not see the same cameras and frames, or are of different families.
+    """
+    if teacher.processor == own:
+        return None
+    return Sight.of(own, Chat(teacher.tokenizer, teacher.processor.slots), teacher.processor)
 
 
 def carried_maps(maps: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

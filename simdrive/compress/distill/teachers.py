@@ -32,7 +32,7 @@ class Teachers:
 
     def __init__(
         self, given: Mapping[str, Any], student: Any, settings: DistillSettings, precision: str = "fp32",
-        sights: Mapping[str, Sight] | None = None,
+        sights: Mapping[str, Sight | None] | None = None,
     ) -> None:  # fmt: skip
         """Take the teachers, which learn nothing; they compute in the student's precision.
 

@@ -17,12 +17,13 @@ import torch
 
 from simdrive.compress.batches import Batch
 from simdrive.compress.distill.objective import softened_kl
+from simdrive.compress.distill.sight import Sight
 from simdrive.compress.learner import Learner
-from simdrive.compress.prune.merged import unmerged
 from simdrive.compress.prune.sparse import Masks, hold
 from simdrive.compress.supervision import Supervision
 from simdrive.errors import ParameterError, SimdriveError
 from simdrive.models.anatomy import PARTS, TEXT, layers_of
+from simdrive.models.chat import TrainingBatch
 
 Streams = Mapping[str, Sequence[torch.Tensor]]  # by part, the output of each layer
 
@@ -55,14 +56,12 @@ class Elder:
     Args:
         model: unchanged.
         left: by part, the numbers of its layers that the pruned model still has.
-        merge: patches across a picture token of its own.
-        factor: how many of its tokens across became one.
+        sight: how it is shown what the pruned one sees, if picture tokens were joined.
     """
 
     model: Any
     left: Mapping[str, Sequence[int]]
-    merge: int = 1
-    factor: int = 1
+    sight: Sight | None = None
 
     def partners(self, part: str) -> list[int]:
         """Return for each layer left the layer of the whole model whose output it should have: the last one before the next
@@ -119,23 +118,22 @@ class Recovery:
 
     def _taught(self, elder: Elder, batch: Batch, own: Streams, logits: torch.Tensor | None) -> dict[str, torch.Tensor]:
         image_id = self._student.config.image_token_id
-        shown = unmerged(batch, image_id, elder.merge, elder.factor)
-        text, seen = shown.text, shown.seen
+        text, seen = (batch.text, batch.seen) if elder.sight is None else elder.sight.batch(batch)
         kind, low = text.ids.device.type, self._precision == "bf16"
         with torch.no_grad(), streams(elder.model) as theirs, torch.autocast(kind, torch.bfloat16, enabled=low):
             said = Learner(elder.model)(text.ids, text.labels, seen.values, seen.grid).logits
         found: dict[str, torch.Tensor] = {}
         if self._settings.features:
-            places = _words(batch, image_id), _words(shown, image_id)
-            found["features"] = feature_gap(own, theirs, elder, places, vision=elder.factor == 1 or seen.grid is None)
+            places = _words(batch.text, image_id), _words(text, image_id)
+            found["features"] = feature_gap(own, theirs, elder, places, vision=elder.sight is None or seen.grid is None)
         if self._settings.kl:
             assert logits is not None
             found["kl"] = softened_kl(logits.float(), said.float(), self._settings.temperature)
         return found
 
 
-def _words(batch: Batch, image_id: int) -> torch.Tensor:
-    return batch.text.mask.bool() & (batch.text.ids != image_id)
+def _words(text: TrainingBatch, image_id: int) -> torch.Tensor:
+    return text.mask.bool() & (text.ids != image_id)
 
 
 def feature_gap(

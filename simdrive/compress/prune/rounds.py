@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from simdrive.compress.distill.sight import sight_of
 from simdrive.compress.learner import Learner
 from simdrive.compress.prune.cutting import check_names, cut_to
 from simdrive.compress.prune.recovery import Elder, Recovery, RecoverySettings
@@ -105,8 +106,7 @@ def _recover(plan: Plan, state: State, number: int, out: Path) -> None:
     assert plan.samples is not None
     assert plan.recover is not None
     train = replace(plan.recover, seed=plan.recover.seed + number)
-    factor = state.processor.merge // plan.whole.processor.merge
-    elder = Elder(plan.whole.model, state.left, plan.whole.processor.merge, factor)
+    elder = Elder(plan.whole.model, state.left, sight_of(state.processor, plan.whole))
     masks = zeros(state.model) if plan.settings.sparsity else None
 
     def objective(supervision: Supervision, learner: Learner) -> Recovery:
