@@ -11,6 +11,7 @@ from simdrive.cli.compose import compose_config
 from simdrive.cli.console import guarded, stdout
 from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
+from simdrive.cli.provenance import provenance
 from simdrive.errors import RunFolderError
 
 WORDS = (
@@ -44,7 +45,7 @@ def demo(
     with progress() as shown:
         store = run(
             request, free_folder(request, out), shown, workers=int(config["workers"]), batch=int(config["batch"]),
-            provenance={"arguments": ["demo"]},
+            provenance=provenance(),
         )  # fmt: skip
         shown.note("recording videos")
         videos = record_clips(store, VIDEOS)

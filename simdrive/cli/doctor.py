@@ -150,7 +150,7 @@ def _zoo() -> Iterator[Finding]:
         yield Finding("zoo", "absent", "no models come with this copy of simdrive", "simdrive train --help")
     for row in entries:
         good = row["state"] == "ok"
-        yield Finding(f"zoo {row['name']}", "ok" if good else "broken", str(row["hash"])[:16] if good else str(row["state"]),
+        yield Finding(f"zoo {row['name']}", "ok" if good else "broken", str(row["weight_hash"])[:16] if good else str(row["state"]),
                       "" if good else "git checkout -- simdrive/models/zoo")  # fmt: skip
 
 

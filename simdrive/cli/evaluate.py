@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.corrupted import take_corruption
 from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
+from simdrive.cli.provenance import provenance
 from simdrive.errors import ParameterError, UnknownNameError
 
 
@@ -53,10 +53,9 @@ def evaluate(
     backend: Backend = instantiate(config["backend"])
     backend.check()
     first_use()
-    provenance = {"arguments": sys.argv[1:], "commit": commit()}
     with progress() as shown:
         store = backend.drive(
-            request, out, shown, Effort(int(config["workers"]), int(config["batch"]), agent_timeout_s, provenance)
+            request, out, shown, Effort(int(config["workers"]), int(config["batch"]), agent_timeout_s, provenance())
         )
     if record != "none":
         from simdrive.report.clips import record_clips
@@ -207,19 +206,3 @@ def _print_config(config: dict[str, Any]) -> None:
     import yaml
 
     typer.echo(yaml.safe_dump(config, sort_keys=False).rstrip())
-
-
-def commit() -> str:
-    """Return the commit of the checkout with a mark for local changes, empty outside one."""
-    import subprocess
-
-    import simdrive
-
-    root = Path(simdrive.__file__).resolve().parent.parent
-    git = ["git", "-C", str(root)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)  # noqa: S603
-        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, timeout=10)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "") if head.returncode == 0 else ""

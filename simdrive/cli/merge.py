@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
 
 from simdrive.cli.console import guarded
+from simdrive.cli.provenance import provenance
 
 
 @guarded
@@ -17,8 +17,8 @@ def merge(
     json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
 ) -> None:
     """Join the shards of a run (simdrive eval ... shard=i/N) into the folder that one machine would have written."""
-    from simdrive.cli.evaluate import commit, summarise
+    from simdrive.cli.evaluate import summarise
     from simdrive.eval.merging import merge as merged
 
-    store = merged(shards, out, {"arguments": sys.argv[1:], "commit": commit(), "shards": len(shards)})
+    store = merged(shards, out, {**provenance(), "shards": len(shards)})
     summarise(store, json)

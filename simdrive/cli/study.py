@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import typer
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
+from simdrive.cli.provenance import provenance
 from simdrive.cli.study_chain import chain
 from simdrive.cli.study_headline import headline
 from simdrive.cli.study_layers import layers
@@ -264,7 +264,7 @@ def _runs(options: Mapping[str, Any], shown: Any) -> Any:
         else Path("runs") / f"study__{suite.name}__{digest(base.config(), 8)}"
     )
     first_use()
-    return StudyRuns(base, out, shown, options["workers"], options["batch"], {"arguments": sys.argv[1:]})
+    return StudyRuns(base, out, shown, options["workers"], options["batch"], provenance())
 
 
 def _finish(

@@ -14,6 +14,7 @@ from simdrive.cli.compress import parsed
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
+from simdrive.cli.provenance import provenance
 from simdrive.errors import ParameterError, UnknownNameError
 
 _RUN = {"out": "runs/headline", "workers": 1, "batch": 128, "page": None, "only": None, "video": True, "config": None}
@@ -140,7 +141,7 @@ def _opener(name: str, world: Any, config: Mapping[str, Any], out: Path, options
         suite = narrowed(load_suite(str(entry["suite"])), entry.get("scenarios"), entry.get("cases"), entry.get("seed"))
         base = StudyBase(suite.name, suite.version, suite_cases(suite), config["mode"])
         return StudyRuns(base, runs_in(out, name), shown, int(options["workers"]), int(options["batch"]),
-                         {"arguments": sys.argv[1:]})  # fmt: skip
+                         provenance())  # fmt: skip
 
     return opened
 

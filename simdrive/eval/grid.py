@@ -147,7 +147,17 @@ def _layer_labels(source: Mapping[str, Any]) -> list[str]:
     return labels
 
 
+def _plain(value: Any) -> Any:
+    """Return a value with whole numbers as integers, at any depth: 300 and 300.0 ms are one setting."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _setting(name: str, source: Mapping[str, Any], mode: Any, waiting: Any, aeb: bool, deadline: Any) -> LatencyConfig:
+    source, mode, deadline = _plain(source), _plain(mode), _plain(deadline)
     named = mode if isinstance(mode, str) else {key: value for key, value in mode.items() if key != "name"}
     mode_name = mode if isinstance(mode, str) else str(mode.get("name", Mode().name))
     shown_mode = mode_name if isinstance(named, str) or not named else f"{mode_name} {_words(named)}"

@@ -116,6 +116,23 @@ def test_import_pulls_in_no_heavy_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_doctor_looks_at_the_models_that_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from simdrive.cli.doctor import _zoo
+    from simdrive.models import where
+
+    found = {finding.name: finding for finding in _zoo()}
+    assert found["zoo teacher"].state == "ok"
+    assert len(found["zoo teacher"].detail) == 16  # of the hash
+    shutil.copytree(where.ZOO_ROOT / "student_kd", tmp_path / "student_kd")
+    with (tmp_path / "student_kd" / "model.safetensors").open("r+b") as weights:
+        weights.seek(-1, 2)
+        weights.write(b"\x55")
+    monkeypatch.setattr(where, "ZOO_ROOT", tmp_path)
+    (changed,) = _zoo()
+    assert (changed.name, changed.state) == ("zoo student_kd", "broken")
+    assert changed.remedy == "git checkout -- simdrive/models/zoo"
+
+
 def test_doctor_names_what_is_missing_and_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from simdrive.cli import doctor
 

@@ -25,6 +25,20 @@ def test_lists_are_axes_and_the_last_varies_fastest() -> None:
     assert json.loads(settings[3].source)["delay_ms"] == 300
 
 
+def test_whole_numbers_are_the_same_setting_however_written() -> None:
+    one, other = (
+        latency_configs(
+            "constant", CONSTANT | {"delay_ms": delay}, {"name": "periodic", "period_ms": period}, "x", False
+        )
+        for delay, period in ((300, 400.0), (300.0, 400))
+    )
+    assert one == other
+    assert one[0].label == "constant delay_ms=300, periodic period_ms=400, x"
+    assert latency_configs("constant", CONSTANT | {"delay_ms": 300.5}, "streaming", "x", False)[0].label.startswith(
+        "constant delay_ms=300.5"
+    )
+
+
 def test_mode_may_be_a_mapping() -> None:
     setting = latency_configs("constant", CONSTANT, {"name": "queue", "depth": 5}, "follow_plan", True)[0]
     assert json.loads(setting.mode) == {"name": "queue", "depth": 5}
@@ -69,7 +83,7 @@ def test_labels_show_the_layers_that_are_on() -> None:
     settings = latency_configs("constant", CONSTANT | layers, "streaming", "follow_plan", False, [None, {"ms": 300}])
     assert len(settings) == 8
     assert settings[0].label == (
-        "constant delay_ms=200.0, jitter burst_factor=2, states thermal, device preemptive, beside lidar+log, streaming, "
+        "constant delay_ms=200, jitter burst_factor=2, states thermal, device preemptive, beside lidar+log, streaming, "
         "follow_plan"
     )
     assert settings[1].label.endswith("follow_plan, deadline 300 ms")
@@ -85,6 +99,6 @@ def test_labels_of_modes_and_deadlines_tell_settings_apart() -> None:
     labels = [s.label for s in latency_configs("constant", CONSTANT, modes, "follow_plan", False, deadline)]
     assert labels == [
         "zero, follow_plan",
-        "constant delay_ms=200.0, chunk_async threshold=0.3, follow_plan, deadline 300 ms miss=skip_next",
-        "constant delay_ms=200.0, chunk_async threshold=0.6, follow_plan, deadline 300 ms miss=skip_next",
+        "constant delay_ms=200, chunk_async threshold=0.3, follow_plan, deadline 300 ms miss=skip_next",
+        "constant delay_ms=200, chunk_async threshold=0.6, follow_plan, deadline 300 ms miss=skip_next",
     ]
