@@ -248,9 +248,11 @@ def _heat(evidence: Evidence, groups: Sequence[Judged]) -> list[dict[str, Any]]:
         cells: list[dict[str, Any]] = []
         for each in groups:
             frame = each.group.episodes
-            count, total = _rate(frame[frame["scenario"] == scenario], "failure")
+            driven = frame[frame["scenario"] == scenario]
+            count, total = _rate(driven, "failure")
             share = count / total if total else math.nan
-            cells.append({"text": f"{count}/{total}" if total else "", "level": _level(share), "share": share,
+            text = f"{count}/{total}" if total else "not scored" if len(driven) else "not run"
+            cells.append({"text": text, "level": _level(share), "share": share,
                           "a": each.group.agent_index, "s": each.group.setting_index})  # fmt: skip
         shares = [cell["share"] for cell in cells if not math.isnan(cell["share"])]
         rows.append({"name": scenario, "cells": cells, "worst": max(shares, default=-1.0),

@@ -9,6 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from run_fixtures import CONFIG, plan, tables_of
 from typer.testing import CliRunner
@@ -77,10 +80,6 @@ def page_of(run: Path, tmp_path: Path, **options: Any) -> tuple[Any, Page, str]:
 
 def rename_agent(path: Path, old: str, new: str) -> None:
     """Let a run's agent be called otherwise, as a hostile configuration would."""
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for name in ("plan", "episodes"):
         table = pq.read_table(path / f"{name}.parquet")
         frame: pd.DataFrame = table.to_pandas()
@@ -151,6 +150,17 @@ def test_names_cannot_inject_markup(tmp_path: Path, name: str) -> None:
     assert not page.all("b")
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")]
     assert " ".join(name.split()) in page.text
+
+
+def test_what_cannot_be_scored_is_not_called_not_run(tmp_path: Path) -> None:
+    store = make_run(tmp_path / "run")
+    path = store.path / "episodes.parquet"
+    frame = pd.read_parquet(path)
+    frame.loc[frame["scenario"] == "lead_brake", "failure"] = float("nan")  # nothing avoidable
+    pq.write_table(pa.Table.from_pandas(frame, schema=pq.read_schema(path), preserve_index=False), path)
+    _, page, _ = page_of(store.path, tmp_path)
+    assert "not scored" in page.text
+    assert "not run" not in page.text.replace("Grey: not run", "")
 
 
 def test_half_a_run_is_incomplete(tmp_path: Path) -> None:
