@@ -21,11 +21,13 @@ from simdrive.agents.heard import heard
 from simdrive.agents.language.waypoints import WaypointForm
 from simdrive.cli import app
 from simdrive.errors import ParameterError
+from simdrive.eval.schema import SCHEMA_VERSION
 from simdrive.eval.store import RunStore
 from simdrive.latency.trace_files import read_trace
 from simdrive.types import TokenUsage
 
 runner = CliRunner()
+BARE_RUN = json.dumps({"format": "simdrive-run", "schema": SCHEMA_VERSION}).encode()
 EACH = [50, pytest.param(2500, marks=pytest.mark.slow)]
 
 KEYS = st.sampled_from(
@@ -96,7 +98,7 @@ def test_run_folders(count: int, runs: tuple[Path, Path], tmp_path: Path) -> Non
     @for_all(
         count, which=st.integers(0, 1), command=st.sampled_from(commands), place=st.integers(0, 40), cut=st.floats(0, 1),
         content=st.none() | st.just(b"gone") | st.binary(max_size=40)
-        | st.sampled_from([b"{}", b"[]", b"null", b"a: [", b"\xff", b"PAR1PAR1", b'{"format": "simdrive-run", "schema": 2}']),
+        | st.sampled_from([b"{}", b"[]", b"null", b"a: [", b"\xff", b"PAR1PAR1", BARE_RUN]),
     )  # fmt: skip
     def check(which: int, command: list[str], place: int, cut: float, content: bytes | None) -> None:
         folder = tmp_path / "run"

@@ -19,6 +19,8 @@ import pandas as pd
 import pytest
 from fault_kit import Nursery, hashes, parts, wait_for
 
+from simdrive.eval.schema import SCHEMA_VERSION
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 GRID = ("suite=smoke", "scenarios=[cut_in]", "cases=2", "latency.delay_ms=[0,200]", "batch=2")
 WORDS = ("eval", *GRID, "agents=[idm,expert]")
@@ -284,7 +286,8 @@ def test_cut_off_files_are_made_again(nursery: Nursery, undisturbed: Path, tmp_p
 def test_a_run_that_lost_what_it_is_known_by_is_refused_by_name(nursery: Nursery, tmp_path: Path) -> None:
     out = tmp_path / "run"
     interrupted(nursery, out)
-    for content, message in (("", "run.json cannot be read"), ('{"format": "simdrive-run", "schema": 2}', "lacks")):
+    bare = json.dumps({"format": "simdrive-run", "schema": SCHEMA_VERSION})
+    for content, message in (("", "run.json cannot be read"), (bare, "lacks")):
         (out / "run.json").write_text(content)
         child = nursery.start(*WORDS, f"out={out}")
         assert child.wait() == 2
