@@ -117,8 +117,12 @@ class FakeRay:
 
     def remote(self, *target: Any, **_: Any) -> Any:
         if target:  # an actor's class
-            return SimpleNamespace(options=lambda **kw: SimpleNamespace(remote=lambda: self.actors.append(kw) or kw))
+            return SimpleNamespace(options=lambda **kw: SimpleNamespace(remote=lambda: self._acting(kw)))
         return lambda function: SimpleNamespace(remote=lambda *words: _Reference(function, words))
+
+    def _acting(self, options: dict[str, Any]) -> dict[str, Any]:
+        self.actors.append(options)
+        return options
 
     def wait(self, references: list[_Reference], num_returns: int) -> tuple[list[_Reference], list[_Reference]]:
         self.most = max(self.most, len(references))
@@ -156,8 +160,8 @@ def test_tasks_of_ray_are_done_so_many_at_a_time_and_ray_goes_with_the_run(monke
     fake = FakeRay()
     with crew(monkeypatch, fake) as tasks:
         assert sorted(tasks.map(squared, range(5))) == [0, 1, 4, 9, 16]
-        assert not fake.stopped
-    assert fake.stopped
+        stopped_before = fake.stopped
+    assert (stopped_before, fake.stopped) == (False, True)
     assert fake.most == 2
     assert (fake.options["address"], fake.options["num_cpus"]) == ("local", 2)
 

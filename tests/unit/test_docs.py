@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer
 import yaml
@@ -106,9 +105,9 @@ def test_commands_on_a_page_exist_with_their_options(name: str) -> None:
             check_keys(words[0], [word for word in rest if not word.startswith("-")])
 
 
-def found(words: list[str]) -> tuple[click.Command, list[str]]:
+def found(words: list[str]) -> tuple[Any, list[str]]:
     """Return the command that words name, and the words behind it."""
-    command: click.Command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     rest = list(words)
     while isinstance(subcommands := getattr(command, "commands", None), dict):
         assert rest, words

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simdrive.cli import provenance as module
+import simdrive
 from simdrive.cli.provenance import commit, provenance
 
 
@@ -21,7 +21,7 @@ def test_arguments_and_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_checkout_with_changes_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "simdrive").mkdir()
     (tmp_path / "simdrive" / "__init__.py").touch()
-    monkeypatch.setattr(module.simdrive, "__file__", str(tmp_path / "simdrive" / "__init__.py"))
+    monkeypatch.setattr(simdrive, "__file__", str(tmp_path / "simdrive" / "__init__.py"))
     assert commit() == ""
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
