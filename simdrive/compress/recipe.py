@@ -258,6 +258,8 @@ def _train(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path
     """Train."""
     from simdrive.compress.training import train
 
+    if settings["remember"]:
+        settings["remember"] = str(folder.parent / settings["remember"])  # of the recipe, for all its stages
     return train(train_request(settings), say)
 
 

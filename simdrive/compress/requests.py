@@ -80,6 +80,7 @@ def train_request(config: Mapping[str, Any]) -> Any:
         init=Path(str(config["init"])) if config["init"] else None, deepen=int(config["deepen"] or 0),
         vision=str(config["vision"]) if config["vision"] else None,
         motion_gain=float(config["motion_gain"]),
+        remember=Path(str(config["remember"])) if config["remember"] else None,
         device=str(config["device"]), threads=int(config["threads"]), processes=int(config["processes"]),
         tensorboard=bool(config["tensorboard"]),
         validate_every=every, validate_rows=rows, closed_loop=_checked(ClosedLoop, validate, "validate"),

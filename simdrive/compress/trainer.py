@@ -20,6 +20,7 @@ from simdrive.compress.learner import Learner
 from simdrive.compress.optimizers import optimizers
 from simdrive.compress.parts import freeze
 from simdrive.compress.processes import Processes
+from simdrive.compress.remembered import Remembered, recall
 from simdrive.compress.samples import Samples
 from simdrive.compress.settings import TrainSettings
 from simdrive.compress.supervision import Objective, Supervision
@@ -36,9 +37,11 @@ class Trainer:
     def __init__(
         self, model: Any, tokenizer: Any, processor: Processor, samples: Samples, settings: TrainSettings, out: Path,
         device: torch.device | str = "cpu", processes: Processes | None = None,
-        objective: Callable[[Supervision, Learner], Objective] | None = None,
+        objective: Callable[[Supervision, Learner], Objective] | None = None, memory: Remembered | None = None,
     ) -> None:  # fmt: skip
         """Prepare; the objective is supervision unless something is built around it.
+
+        With a ``memory`` the model's tower is not asked any more: it takes what is remembered for pixels.
 
         Raises:
             UnknownNameError: if a part named in the settings does not exist.
@@ -50,7 +53,9 @@ class Trainer:
             torch.manual_seed(settings.seed)
             self.learner = Learner(self.model, processor if settings.dense else None).to(self.device)
         self.samples = samples
-        self._batches = Batches(samples, self.chat, processor, settings, self.device, self.processes.rank)
+        self._batches = Batches(samples, self.chat, processor, settings, self.device, self.processes.rank, memory)
+        if memory is not None:
+            recall(self.model)
         freeze(self.model, settings.freeze)
         supervision = Supervision(self.chat, self.model, samples, settings, self.device)
         self.objective: Objective = objective(supervision, self.learner) if objective else supervision

@@ -16,6 +16,7 @@ from simdrive.compress.charge import charge_on, regrown
 from simdrive.compress.distill.settings import DistillSettings
 from simdrive.compress.learner import Learner
 from simdrive.compress.processes import Processes, join, started_together, together
+from simdrive.compress.remembered import recall, remembered, same_sight
 from simdrive.compress.samples import Pictured, Samples, read_samples
 from simdrive.compress.settings import TrainSettings
 from simdrive.compress.shared_vision import share_vision
@@ -51,6 +52,7 @@ class TrainRequest:
     distill: DistillSettings = field(default_factory=DistillSettings)  # what is taken from them
     deepen: int = 0  # language layers that the model of ``init`` grows to; 0 = stays as it is
     vision: str | None = None  # folder or zoo name of the model whose vision tower one from drawn weights begins with
+    remember: Path | None = None  # folder of what frozen towers say of samples (simdrive.compress.remembered)
     device: str = "auto"
     threads: int = 1  # of torch, in each process
     processes: int = 1  # that train together; torchrun may start them instead
@@ -75,9 +77,14 @@ def train(request: TrainRequest, say: Say) -> Path:
     processes, device = join(device_of(request.device))
     samples = read_samples(request.data, "train")
     tokenizer, model, processor, parents = _model(request, samples)
-    objective, taught_by = _objective(request, tokenizer, processor, device, processes)
+    memory = None
+    if request.remember is not None:
+        memory = remembered(model, processor, samples, request.settings, request.remember, device, processes)
+    objective, taught_by = _objective(request, tokenizer, model, processor, device, processes)
     parents = tuple(dict.fromkeys((*parents, *taught_by)))
-    trainer = Trainer(model, tokenizer, processor, samples, request.settings, request.out, device, processes, objective)
+    trainer = Trainer(
+        model, tokenizer, processor, samples, request.settings, request.out, device, processes, objective, memory
+    )
     resumed = trainer.resume()
     count = sum(p.numel() for p in model.parameters())
     if processes.rank == 0:
@@ -149,7 +156,7 @@ def _loaded(folder: Path, shown: Pictured) -> LoadedModel:
 
 
 def _objective(
-    request: TrainRequest, tokenizer: Any, processor: Processor, device: str, processes: Processes
+    request: TrainRequest, tokenizer: Any, model: Any, processor: Processor, device: str, processes: Processes
 ) -> tuple[Callable[[Supervision, Learner], Objective] | None, tuple[str, ...]]:
     """Return what builds the objective of a distillation, and its teachers' names; None for supervision alone."""
     if not request.teachers:
@@ -161,6 +168,8 @@ def _objective(
     for name, teacher in opened.items():
         if teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
             raise ParameterError(f"teacher {name} and student have different tokenizers; train them with the same one")
+        if request.remember is not None:
+            _recalling(teacher, name, model, processor)
     models = {capability: opened[name].model for capability, name in request.teachers.items()}
     sights = {capability: sight_of(processor, opened[name]) for capability, name in request.teachers.items()}
 
@@ -168,6 +177,15 @@ def _objective(
         return Distillation(supervision, learner, models, request.distill, request.settings.seed, processes, sights)
 
     return build, tuple(teacher.card.name for teacher in opened.values())
+
+
+def _recalling(teacher: LoadedModel, name: str, student: Any, processor: Processor) -> None:
+    """Make a teacher see by the student's memory."""
+    if teacher.processor != processor or not same_sight(student, teacher.model):
+        raise ParameterError(
+            f"remember keeps what the student's tower says, and teacher {name} sees by another; leave remember out"
+        )
+    recall(teacher.model)
 
 
 class _Board:

@@ -57,6 +57,7 @@ class Sight:
 
     def batch(self, batch: Batch) -> tuple[TrainingBatch, Pictures]:
         """Return a student's batch in the teacher's tokens and pictures."""
+        assert batch.frames is not None, "a teacher with other tokens is shown frames"
         device = batch.text.ids.device
         return training_batch(self.chat, batch.turns).to(device), self.processor.pictures(batch.frames, device)
 
