@@ -12,6 +12,7 @@ from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
 from simdrive.cli.provenance import provenance
+from simdrive.cli.study_arms import arms
 from simdrive.cli.study_chain import chain
 from simdrive.cli.study_headline import headline
 from simdrive.cli.study_layers import layers
@@ -19,7 +20,7 @@ from simdrive.cli.words import parse_words
 from simdrive.errors import ParameterError
 
 app = typer.Typer(
-    help="Questions about many cases at once: latency budget, deployment, attribution, a model's layers, a chain, a family.",
+    help="Questions about many cases at once: latency budget, deployment, attribution, layers, a chain, an ablation, a family.",
     no_args_is_help=True,
 )
 
@@ -170,6 +171,7 @@ def _latency_order(options: Mapping[str, Any], role: str) -> Any:
 app.command("layers")(layers)
 app.command("headline")(headline)
 app.command("chain")(chain)
+app.command("arms")(arms)
 
 
 def _options(words: Sequence[str] | None, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def remembered(
 
 def recall(model: Any) -> None:
     """Make a model take remembered states for pixels, in place; what is saved of it stays as it is."""
-    modules_of(model, "vision")[0].forward = _as_given  # type: ignore[assignment]
+    modules_of(model, "vision")[0].forward = _as_given
 
 
 def same_sight(one: Any, other: Any) -> bool:
