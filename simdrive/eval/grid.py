@@ -12,7 +12,7 @@ from simdrive.build import config_names, load_config, locate
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.latency.disturbed import LAYERS
 from simdrive.latency.jitter import Jitter
-from simdrive.latency.modes import Mode
+from simdrive.latency.modes import Mode, check_mode
 from simdrive.models.where import find_model, weight_files, weight_hash
 from simdrive.streams import canonical_json
 
@@ -158,6 +158,7 @@ def _plain(value: Any) -> Any:
 
 def _setting(name: str, source: Mapping[str, Any], mode: Any, waiting: Any, aeb: bool, deadline: Any) -> LatencyConfig:
     source, mode, deadline = _plain(source), _plain(mode), _plain(deadline)
+    check_mode(mode)
     named = mode if isinstance(mode, str) else {key: value for key, value in mode.items() if key != "name"}
     mode_name = mode if isinstance(mode, str) else str(mode.get("name", Mode().name))
     shown_mode = mode_name if isinstance(named, str) or not named else f"{mode_name} {_words(named)}"

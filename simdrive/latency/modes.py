@@ -139,6 +139,18 @@ class Mode:
         return kept | ({"fast": load_config("agent", self.fast)} if self.name == "dual_rate" else {})
 
 
+def check_mode(value: Any) -> None:
+    """Check that something can name a mode.
+
+    Raises:
+        ParameterError: if it is neither a name nor a mapping.
+    """
+    if not isinstance(value, str | Mapping):
+        raise ParameterError(
+            f"mode must be a name, e.g. streaming, or {{name: periodic, period_ms: 400}}, got {value!r}"
+        )
+
+
 def build_mode(value: str | Mapping[str, Any] | Mode) -> Mode:
     """Return the mode behind a name, or behind a mapping with ``name`` and its settings.
 
@@ -148,6 +160,7 @@ def build_mode(value: str | Mapping[str, Any] | Mode) -> Mode:
     """
     if isinstance(value, Mode):
         return value
+    check_mode(value)
     given = {"name": value} if isinstance(value, str) else {str(key): item for key, item in value.items()}
     allowed = [field.name for field in fields(Mode)]
     for key in given:

@@ -45,6 +45,12 @@ def test_mode_may_be_a_mapping() -> None:
     assert setting.label.endswith("aeb")
 
 
+@pytest.mark.parametrize("mode", [None, 5, True, ["streaming", None]])
+def test_a_mode_is_a_name_or_a_mapping(mode: Any) -> None:
+    with pytest.raises(ParameterError, match="mode must be a name"):
+        latency_configs("constant", {"delay_ms": 0.0}, mode, "follow_plan", False)
+
+
 def test_empty_axis_is_refused() -> None:
     with pytest.raises(ParameterError, match="empty list"):
         latency_configs("constant", CONSTANT, [], "follow_plan", False)
