@@ -75,7 +75,7 @@ def build_request(config: dict[str, Any], latency_name: str) -> Any:
 
     suite = narrowed(load_suite(str(config["suite"])), config["scenarios"], config["cases"], config["seed"])
     names = config["agents"] if isinstance(config["agents"], list) else [config["agents"]]
-    metrics = tuple(str(name) for name in config["metrics"] or ())
+    metrics = tuple(_names("metrics", config["metrics"] or []))
     load_metrics(metrics)
     for field in ("workers", "batch"):
         if not isinstance(config[field], int) or config[field] < 1:
@@ -112,19 +112,26 @@ def narrowed(suite: Any, scenarios: Any, cases: Any, seed: Any = None) -> Any:
 
     entries = suite.entries
     if scenarios is not None:
-        names = [scenarios] if isinstance(scenarios, str) else list(scenarios)
+        names = _names("scenarios", scenarios)
         present = sorted({entry.scenario for entry in entries})
         for name in names:
             if name not in present:
                 raise UnknownNameError(f"scenario of suite {suite.name!r}", str(name), present)
         entries = tuple(entry for entry in entries if entry.scenario in names)
     if cases is not None:
-        if not isinstance(cases, int) or cases < 1:
+        if isinstance(cases, bool) or not isinstance(cases, int) or cases < 1:
             raise ParameterError(f"cases must be a whole number of at least 1, got {cases!r}")
         entries = tuple(replace(entry, cases=cases) for entry in entries)
     if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
         raise ParameterError(f"seed must be a whole number from 0 to 2^63 - 1, got {seed!r}")
     return replace(suite, entries=entries, seed=suite.seed if seed is None else seed)
+
+
+def _names(field: str, value: Any) -> list[str]:
+    """Return one name or a list of them as a list."""
+    if not isinstance(value, str | list | tuple):
+        raise ParameterError(f"{field} must be a name or a list of names, e.g. {field}=[a,b], got {value!r}")
+    return [value] if isinstance(value, str) else [str(name) for name in value]
 
 
 def default_out(request: Any) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,17 +149,37 @@ def _layer_labels(source: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with whole numbers as integers, at any depth: 300 and 300.0 ms are one setting."""
+    """Return a value with whole numbers as integers, at any depth: 300 and 300.0 ms are one setting.
+
+    Raises:
+        ParameterError: if a number is not finite.
+    """
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ParameterError(f"latency settings must be finite numbers, got {value}")
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_LAYER_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "states": ((str, Mapping), "a name or a mapping"),
+    "device": ((str, Mapping), "a name or a mapping"),
+    "corunners": ((list, tuple), "a list of mappings, e.g. [{name: lidar, bandwidth: 0.2}]"),
+}
+
+
+def _check_layers(source: Mapping[str, Any]) -> None:
+    for name, (kinds, what) in _LAYER_KINDS.items():
+        if name in source and not isinstance(source[name], kinds):
+            raise ParameterError(f"latency.{name} must be {what}, got {source[name]!r}")
 
 
 def _setting(name: str, source: Mapping[str, Any], mode: Any, waiting: Any, aeb: bool, deadline: Any) -> LatencyConfig:
     source, mode, deadline = _plain(source), _plain(mode), _plain(deadline)
     check_mode(mode)
+    _check_layers(source)
     named = mode if isinstance(mode, str) else {key: value for key, value in mode.items() if key != "name"}
     mode_name = mode if isinstance(mode, str) else str(mode.get("name", Mode().name))
     shown_mode = mode_name if isinstance(named, str) or not named else f"{mode_name} {_words(named)}"

@@ -108,3 +108,18 @@ def test_labels_of_modes_and_deadlines_tell_settings_apart() -> None:
         "constant delay_ms=200, chunk_async threshold=0.3, follow_plan, deadline 300 ms miss=skip_next",
         "constant delay_ms=200, chunk_async threshold=0.6, follow_plan, deadline 300 ms miss=skip_next",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "deadline", "said"),
+    [
+        ({"delay_ms": float("nan")}, None, "finite"),
+        ({"delay_ms": 0.0}, float("inf"), "finite"),
+        ({"delay_ms": 0.0, "states": 1}, None, "latency.states must be a name or a mapping"),
+        ({"delay_ms": 0.0, "device": True}, None, "latency.device must be a name or a mapping"),
+        ({"delay_ms": 0.0, "corunners": 2.5}, None, "latency.corunners must be a list"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_by_name(source: dict[str, Any], deadline: Any, said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        latency_configs("constant", source, "streaming", "follow_plan", False, deadline)
