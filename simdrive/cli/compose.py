@@ -68,6 +68,8 @@ def _check_words(primary: str, words: Sequence[str]) -> None:
             example = f"{near[0]}=..." if near else "suite=smoke"
             raise ParameterError(f"{word!r} is not of the form key=value (for example {example})")
         top = key.lstrip("+~").split("@")[0].split(".")[0].split("/")[0]
+        if not top:
+            raise ParameterError(f"{word!r} names no option before the =; write key=value, for example suite=smoke")
         if not key.startswith(("+", "~")) and top not in _top_keys(primary):
             raise UnknownNameError(f"option of 'simdrive {primary}'", top, _top_keys(primary))
         choice = word.partition("=")[2]
