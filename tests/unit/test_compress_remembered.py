@@ -70,7 +70,12 @@ def test_it_is_computed_once_for_a_tower_and_its_samples(
     first = remembered(model, PROCESSOR, samples, SETTINGS, tmp_path / "sight")
     asked: list[int] = []
     said: Callable[..., Any] = module._said
-    monkeypatch.setattr(module, "_said", lambda *given: asked.append(len(given[2])) or said(*given))  # type: ignore[func-returns-value]
+
+    def counted(*given: Any) -> Any:
+        asked.append(len(given[2]))
+        return said(*given)
+
+    monkeypatch.setattr(module, "_said", counted)
     again = remembered(model, PROCESSOR, samples, SETTINGS, tmp_path / "sight")
     assert not asked
     np.testing.assert_array_equal(first.states, again.states)
