@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_kit import finish, hashes, killed_after
 
 pytestmark = pytest.mark.slow
 
-TABLES = ("plan", "episodes", "steps", "actors", "requests")
-HERE = Path(__file__).resolve().parent
 WORDS = ("suite=smoke", "scenarios=[cut_in,pedestrian_occluded]", "cases=4", "agents=[idm,expert]",
          "latency.delay_ms=[0,200]", "batch=3")  # fmt: skip
 JOBS = ("backend=submitit", "backend.cluster=local", "backend.shards=3", "backend.at_once=2")
@@ -46,36 +42,6 @@ def submitit_or_skip() -> Any:
     return pytest.importorskip("submitit", reason="the extra submitit is not installed")
 
 
-def start(out: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "simdrive", "eval", *words, f"out={out}"]
-    paths = [str(HERE.parent / "unit"), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
-    )
-
-
-def finish(out: Path, *words: str) -> dict[str, str]:
-    process = start(out, *words)
-    _, errors = process.communicate(timeout=1800)
-    assert process.returncode == 0, errors
-    return hashes(out)
-
-
-def hashes(out: Path) -> dict[str, str]:
-    return {name: hashlib.sha256((out / f"{name}.parquet").read_bytes()).hexdigest() for name in TABLES}
-
-
-def killed_after(parts: int, root: Path, out: Path, *words: str) -> None:
-    """Kill the command, and it alone, once there are so many parts below ``root``."""
-    process = start(out, *words)
-    while len(list(root.rglob("episodes/part-*"))) < parts:
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
-
 def faulty(folder: Path) -> str:
     """Return an agent that ends the process it is in, once."""
     path = folder / "die_once.yaml"
@@ -85,13 +51,13 @@ def faulty(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return finish(tmp_path_factory.mktemp("local") / "run", *WORDS, "workers=2")
+    return finish(tmp_path_factory.mktemp("local") / "run", (*WORDS, "workers=2"))
 
 
 def test_shards_merged(expected: dict[str, str], tmp_path: Path) -> None:
     folders = [tmp_path / f"part{number}" for number in range(1, 5)]
     for number, folder in enumerate(folders, 1):
-        finish(folder, *WORDS, f"shard={number}/4")
+        finish(folder, (*WORDS, f"shard={number}/4"))
     merge = [sys.executable, "-m", "simdrive", "merge", *map(str, folders), "-o", str(tmp_path / "whole")]
     subprocess.run(merge, check=True, stdout=subprocess.DEVNULL)
     assert hashes(tmp_path / "whole") == expected
@@ -99,44 +65,44 @@ def test_shards_merged(expected: dict[str, str], tmp_path: Path) -> None:
 
 def test_submitit(expected: dict[str, str], tmp_path: Path) -> None:
     submitit_or_skip()
-    assert finish(tmp_path / "run", *WORDS, *JOBS) == expected
+    assert finish(tmp_path / "run", (*WORDS, *JOBS)) == expected
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    assert finish(tmp_path / "run", *WORDS, *JOBS) == expected  # complete: no job is sent
+    assert finish(tmp_path / "run", (*WORDS, *JOBS)) == expected  # complete: no job is sent
 
 
 def test_submitit_goes_on_when_the_command_was_killed(expected: dict[str, str], tmp_path: Path) -> None:
     submitit_or_skip()
-    killed_after(2, tmp_path, tmp_path / "run", *WORDS, *JOBS)
-    assert finish(tmp_path / "run", *WORDS, *JOBS) == expected
+    killed_after(2, tmp_path, tmp_path / "run", (*WORDS, *JOBS))
+    assert finish(tmp_path / "run", (*WORDS, *JOBS)) == expected
 
 
 def test_submitit_gives_a_job_that_died_another_try(tmp_path: Path) -> None:
     submitit_or_skip()
     words = (*WORDS[:3], "latency.delay_ms=200", faulty(tmp_path))
-    hurt = finish(tmp_path / "hurt", *words, *JOBS)
+    hurt = finish(tmp_path / "hurt", (*words, *JOBS))
     assert (tmp_path / "died").exists()
-    assert hurt == finish(tmp_path / "undisturbed", *words)
+    assert hurt == finish(tmp_path / "undisturbed", words)
 
 
 def test_ray(expected: dict[str, str], tmp_path: Path) -> None:
     ray_or_skip()
-    assert finish(tmp_path / "run", *WORDS, "backend=ray", "workers=2") == expected
+    assert finish(tmp_path / "run", (*WORDS, "backend=ray", "workers=2")) == expected
 
 
 def test_ray_goes_on_when_the_command_was_killed(expected: dict[str, str], tmp_path: Path) -> None:
     ray_or_skip()
-    killed_after(2, tmp_path, tmp_path / "run", *WORDS, "backend=ray", "workers=2")
+    killed_after(2, tmp_path, tmp_path / "run", (*WORDS, "backend=ray", "workers=2"))
     done = len(list(tmp_path.rglob("episodes/part-*")))
     assert done >= 2
-    assert finish(tmp_path / "run", *WORDS, "workers=1") == expected  # by another backend
+    assert finish(tmp_path / "run", (*WORDS, "workers=1")) == expected  # by another backend
 
 
 def test_ray_loses_nothing_with_a_worker(tmp_path: Path) -> None:
     ray_or_skip()
     words = (*WORDS[:3], "latency.delay_ms=200", faulty(tmp_path), "batch=2")
-    hurt = finish(tmp_path / "hurt", *words, "backend=ray", "workers=2")
+    hurt = finish(tmp_path / "hurt", (*words, "backend=ray", "workers=2"))
     assert (tmp_path / "died").exists()
-    assert hurt == finish(tmp_path / "undisturbed", *words)
+    assert hurt == finish(tmp_path / "undisturbed", words)
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own
