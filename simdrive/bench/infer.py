@@ -6,11 +6,13 @@ questions about the same pictures and hold their answers to the same grammar, an
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,7 @@ def bench_infer(
     plain_episodes: int = 4,
     batch: int = 128,
     seconds: float = 6.0,
+    processes: int = 2,
 ) -> dict[str, Any]:
     """Drive the same cases in both ways and return the bench object.
 
@@ -129,15 +132,16 @@ def bench_infer(
         episodes: of the lean loop, ``batch`` at a time.
         plain_episodes: of the plain loop: some of the same cases, evenly chosen.
         seconds: length of every episode; the same for both.
+        processes: that share the episodes in the last row, one thread each, as in ``simdrive eval workers=``.
 
-    The ratio is episodes per minute of the faster of the two batched rows (fp32, bf16: the latter only pays where the
-    processor has instructions for it) over the plain loop's; ``answers_equal`` is the share of answers of the plain loop's
-    episodes that the lean loop in fp32 says word for word.
+    The ratio is episodes per minute of the fastest batched row over the plain loop's, ``ratio_of_one_process`` that of the
+    faster one without further processes (fp32, bf16: the latter only pays where the processor has instructions for it);
+    ``answers_equal`` is the share of answers of the plain loop's episodes that the lean loop in fp32 says word for word.
     """
-    if not 1 <= plain_episodes <= episodes or batch < 1 or seconds <= 0:
+    if not 1 <= plain_episodes <= episodes or min(batch, processes) < 1 or seconds <= 0:
         raise ParameterError(
-            f"plain_episodes must be 1 to episodes, batch at least 1 and seconds above 0, got {plain_episodes}, "
-            f"{episodes}, {batch}, {seconds}"
+            f"plain_episodes must be 1 to episodes, batch and processes at least 1 and seconds above 0, got {plain_episodes}, "
+            f"{episodes}, {batch}, {processes}, {seconds}"
         )
     with tempfile.TemporaryDirectory() as scratch:
         folder = model or _untrained(Path(scratch) / "student")
@@ -152,12 +156,14 @@ def bench_infer(
         alone = _drive(few, lean["float32"], 1)
         full = _drive(inputs, lean["float32"], batch)
         half = _drive(inputs, lean["bfloat16"], batch)
+        both = _drive_together(inputs, folder, "bfloat16" if half.wall_s < full.wall_s else "float32", batch, processes)
     name = lean["float32"].card.name
     timed = {
         "generate, one world at a time, fp32": by_book,
         "lean, one world at a time, fp32": alone,
         f"lean, {batch} worlds at a time, fp32": full,
         f"lean, {batch} worlds at a time, bf16": half,
+        f"lean, {batch} worlds at a time, the faster of the two, {processes} processes": both,
     }
     rows: list[dict[str, Any]] = [
         {
@@ -179,6 +185,7 @@ def bench_infer(
         "rows": rows,
         "summary": {
             "ratio": best["ratio"],
+            "ratio_of_one_process": max(float(row["ratio"]) for row in rows[2:-1]),
             "fastest": best["case"],
             "episodes_per_min": best["value"],
             "answers_equal": float(np.mean(same)),
@@ -192,6 +199,36 @@ def bench_infer(
             "torch": torch.__version__,
         },
     }
+
+
+def _drive_together(inputs: Sequence[EpisodeInput], folder: str, dtype: str, batch: int, processes: int) -> _Timed:
+    """Drive with several processes at once; their start and the loading of the model do not count, nor for the others."""
+    context = multiprocessing.get_context("spawn")
+    parts = [list(inputs[number::processes]) for number in range(processes)]
+    opened = context.Barrier(processes + 1)
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_opened, initargs=(opened,)) as pool:
+        driven = [pool.submit(_drive_opened, part, folder, dtype, batch) for part in parts]
+        opened.wait(600)
+        start = time.perf_counter()
+        runs = [one.result() for one in driven]
+        wall_s = time.perf_counter() - start
+    return _Timed(sum(run.episodes for run in runs), sum(run.requests for run in runs), wall_s,
+                  [texts for run in runs for texts in run.texts])  # fmt: skip
+
+
+_OPENED: list[Any] = []
+
+
+def _opened(barrier: Any) -> None:
+    torch.set_num_threads(1)
+    _OPENED.append(barrier)
+
+
+def _drive_opened(inputs: Sequence[EpisodeInput], folder: str, dtype: str, batch: int) -> _Timed:
+    agent = Vlm(folder, constrained=True, batch=batch, dtype=dtype)
+    _drive([replace(inputs[0], spec=replace(inputs[0].spec, time_limit_s=1.0))], agent, 1)
+    _OPENED[0].wait(600)
+    return _drive(inputs, agent, batch)
 
 
 def _told(run: _Timed) -> list[str]:

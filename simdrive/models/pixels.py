@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from simdrive.errors import ParameterError
+from simdrive.models.lookup import looked_up
 from simdrive.models.shape import VlmShape
 from simdrive.types import Bytes
 
@@ -92,5 +95,21 @@ def cut_patches(frames: Bytes, patch_px: int, merge: int) -> Bytes:
 
 def normalised(values: Bytes, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Return uint8 pixels ``[N, pieces, ...]`` as ``[N * pieces, ...]`` around zero."""
-    pixels = torch.from_numpy(values).to(device).flatten(0, 1).to(dtype)
-    return pixels.mul_(1.0 / (255.0 * DEVIATION)).sub_(MEAN / DEVIATION)
+    if torch.device(device).type == "cpu" and dtype in _BITS:
+        bits = looked_up(values, _table(dtype))
+        return torch.from_numpy(bits).view(dtype).flatten(0, 1)
+    return _centred(torch.from_numpy(values).to(device).flatten(0, 1).to(dtype))
+
+
+_BITS = {torch.float32: torch.float32, torch.bfloat16: torch.int16, torch.float16: torch.int16}  # as numpy knows them
+
+
+@functools.cache
+def _table(dtype: torch.dtype) -> np.ndarray[Any, Any]:
+    """Return the bits of every normalised shade, ``[256]``."""
+    return np.asarray(_centred(torch.arange(256).to(dtype)).view(_BITS[dtype]).numpy())
+
+
+def _centred(shades: torch.Tensor) -> torch.Tensor:
+    """Change shades in place; of each type with its own rounding."""
+    return shades.mul_(1.0 / (255.0 * DEVIATION)).sub_(MEAN / DEVIATION)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from simdrive.errors import ParameterError
+from simdrive.models.lookup import changes
 from simdrive.models.pixels import (
     DEVIATION,
     MEAN,
@@ -135,14 +136,6 @@ class Processor:
             return cls(**fields, cameras=cameras, frame_offsets_us=offsets)
         except (KeyError, TypeError) as error:
             raise ParameterError(f"not the fields of a {KIND} processor: {error}") from error
-
-
-def changes(frames: Bytes, gain: float) -> Bytes:
-    """Return frames ``[N, camera, time, H, W, 3]`` whose older pictures show the newest minus them, around middle grey."""
-    shown = frames.copy()
-    moved = np.subtract(frames[:, :, :1], frames[:, :, 1:], dtype=np.int16)
-    shown[:, :, 1:] = np.clip(128.0 + np.float32(gain) * moved, 0.0, 255.0)
-    return shown
 
 
 def grey(frames: Bytes) -> Bytes:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from simdrive.errors import ParameterError
-from simdrive.models.pixels import cut_tiles, strips_of
-from simdrive.models.processor import Processor, changes
+from simdrive.models.lookup import changes
+from simdrive.models.pixels import DEVIATION, MEAN, cut_tiles, normalised, strips_of
+from simdrive.models.processor import Processor
 from simdrive.models.shape import VlmShape
 from simdrive.types import CameraSpec
 
@@ -25,6 +26,19 @@ def test_motion_is_shown_as_change() -> None:
     same = plain.pictures(changes(big, 3.0)).values
     assert torch.equal(same, moved.pictures(big).values)
     assert Processor.from_config(moved.to_config()) == moved
+
+
+@pytest.mark.parametrize("gain", [3.0, 1.7, 0.25])
+def test_tables_say_what_arithmetic_says(gain: float) -> None:
+    frames = np.random.default_rng(3).integers(0, 256, (3, 2, 3, 16, 8, 3), dtype=np.uint8)
+    moved = np.subtract(frames[:, :, :1], frames[:, :, 1:], dtype=np.int16)
+    by_hand = frames.copy()
+    by_hand[:, :, 1:] = np.clip(128.0 + np.float32(gain) * moved, 0.0, 255.0)
+    np.testing.assert_array_equal(changes(frames, gain), by_hand)
+    np.testing.assert_array_equal(changes(frames[:, :, :, ::2], gain), by_hand[:, :, :, ::2])  # not contiguous
+    for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        pixels = torch.from_numpy(frames).flatten(0, 1).to(dtype)
+        assert torch.equal(normalised(frames, "cpu", dtype), pixels * (1.0 / (255.0 * DEVIATION)) - MEAN / DEVIATION)
 
 
 def test_a_low_picture_is_folded_into_a_square_and_its_tokens_find_their_places() -> None:
