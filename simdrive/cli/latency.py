@@ -13,7 +13,7 @@ from simdrive.cli.console import guarded, print_json, stdout
 from simdrive.cli.latency_measure import measure
 from simdrive.cli.latency_schedule import schedule
 from simdrive.cli.latency_tables import show_baselines, show_errors, show_parameters, show_prediction, show_table
-from simdrive.cli.words import parse_words
+from simdrive.cli.words import number, parse_words
 from simdrive.errors import ParameterError, SimdriveError, UnknownNameError
 from simdrive.types import Charge
 
@@ -233,19 +233,12 @@ def _priced(names: Mapping[str, str], mode: str | None, given: Mapping[str, Any]
     }
 
 
-def _number(given: Mapping[str, Any], name: str) -> float:
-    value = given[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ParameterError(f"{name} must be a number, got {value!r}")
-    return float(value)
-
-
 def _charge(names: Mapping[str, str], given: Mapping[str, Any]) -> Charge:
     """Return what is priced, with what the user says that compression changed."""
-    shares = {f"keep_{name}": _number(given, f"keep.{name}") for name in KEEP if f"keep.{name}" in given}
+    shares = {f"keep_{name}": number(f"keep.{name}", given[f"keep.{name}"]) for name in KEEP if f"keep.{name}" in given}
     if "prune_after" in given:
-        shares["prune_after"] = _number(given, "prune_after")
-    bits = tuple((name, _number(given, f"bits.{name}")) for name in GROUPS if f"bits.{name}" in given)
+        shares["prune_after"] = number("prune_after", given["prune_after"])
+    bits = tuple((name, number(f"bits.{name}", given[f"bits.{name}"])) for name in GROUPS if f"bits.{name}" in given)
     return Charge(names["architecture"], names["precision"], **shares, bits=bits)
 
 
@@ -266,5 +259,7 @@ def _speculating(model: Any, given: Mapping[str, Any]) -> Any:
             f"speculative decoding under {model.runtime.name} in {model.precision} was never measured (formats with "
             f"measurements: {known}); give speculation.kappa=... yourself"
         )
-    kappa = _number(given, "speculation.kappa") if "speculation.kappa" in given else measured
-    return replace(model, speculation=Speculation(_number(given, "speculation.accept_length"), kappa))
+    kappa = number("speculation.kappa", given["speculation.kappa"]) if "speculation.kappa" in given else measured
+    return replace(
+        model, speculation=Speculation(number("speculation.accept_length", given["speculation.accept_length"]), kappa)
+    )

@@ -13,7 +13,7 @@ import typer
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.first_use import first_use
 from simdrive.cli.progress import progress
-from simdrive.cli.words import parse_words
+from simdrive.cli.words import number, parse_words, whole
 from simdrive.errors import ParameterError, RunFolderError
 
 DEFAULTS: dict[str, Any] = {
@@ -50,10 +50,10 @@ def search(
 
     space = _space(options)
     agent, latency = AgentConfig.named(_name(options, "agent")), _latency(options)
-    budget = Budget(options["simulations"], options["population"], _number(options, "elite"), options["method"])
+    budget = Budget(options["simulations"], options["population"], number("elite", options["elite"]), options["method"])
     extras = _extras(options)
     for field in ("workers", "batch"):
-        _whole(options, field, 1)
+        whole(field, options[field], 1)
     out = _claimed(options)
     first_use()
     with progress() as shown:
@@ -73,7 +73,7 @@ def _space(options: Mapping[str, Any]) -> Any:
         if options[field] is not None and not isinstance(options[field], dict):
             raise ParameterError(f"{field} must map names to values, e.g. '{field}={{ego_speed_mps: 25}}'")
     return Space.of(
-        _name(options, "scenario"), options["params"] or {}, options["nominal"] or {}, _number(options, "spread"),
+        _name(options, "scenario"), options["params"] or {}, options["nominal"] or {}, number("spread", options["spread"]),
         str(options["exposure"]), options["seed"],
     )  # fmt: skip
 
@@ -84,13 +84,15 @@ def _extras(options: Mapping[str, Any]) -> Any:
     names = options["map"]
     if names is not None and not isinstance(names, list):
         raise ParameterError("map must be a list of two ranges, e.g. 'map=[ego_speed_mps,time_gap_s]'")
-    confidence = _number(options, "confidence")
+    confidence = number("confidence", options["confidence"])
     if not 0.5 < confidence < 1.0:
         raise ParameterError(f"confidence must lie between 0.5 and 1, got {confidence:g}")
-    cells = _whole(options, "cells", 0)
+    cells = whole("cells", options["cells"], 0)
     if cells > 100:
         raise ParameterError(f"cells is along each side of the map, at most 100, got {cells}")
-    return Extras(_whole(options, "rate", 0), cells, None if names is None else tuple(map(str, names)), confidence)
+    return Extras(
+        whole("rate", options["rate"], 0), cells, None if names is None else tuple(map(str, names)), confidence
+    )
 
 
 def _latency(options: Mapping[str, Any]) -> Any:
@@ -101,7 +103,7 @@ def _latency(options: Mapping[str, Any]) -> Any:
     if options["chip"] is None:
         if options["charge"] is not None:
             raise ParameterError("charge=... needs chip=..., e.g. chip=agx_orin_64gb")
-        return base.delay(0.0 if options["delay_ms"] is None else _number(options, "delay_ms"))
+        return base.delay(0.0 if options["delay_ms"] is None else number("delay_ms", options["delay_ms"]))
     if options["delay_ms"] is not None:
         raise ParameterError("give delay_ms or chip, not both")
     fields = {name: options[name] for name in ("chip", "runtime", "power_mode")}
@@ -177,17 +179,3 @@ def _name(options: Mapping[str, Any], field: str) -> str:
     if not isinstance(options[field], str):
         raise ParameterError(f"{field}=... is needed, one name, e.g. scenario=cut_out agent=idm")
     return str(options[field])
-
-
-def _number(options: Mapping[str, Any], field: str) -> float:
-    value = options[field]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ParameterError(f"{field} must be a number, got {value!r}")
-    return float(value)
-
-
-def _whole(options: Mapping[str, Any], field: str, least: int) -> int:
-    value = options[field]
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ParameterError(f"{field} must be a whole number of at least {least}, got {value!r}")
-    return value

@@ -13,7 +13,7 @@ from simdrive.cli.corrupted import take_corruption
 from simdrive.cli.first_use import first_use
 from simdrive.cli.naming import label
 from simdrive.cli.progress import progress
-from simdrive.cli.words import parse_words
+from simdrive.cli.words import number, parse_words, whole
 from simdrive.errors import ParameterError, UnknownNameError
 
 DEFAULTS: dict[str, Any] = {
@@ -61,10 +61,10 @@ def _driven(options: Mapping[str, Any], corruption: list[Any], out: Path, json: 
     known = {"teacher": teacher, "student": student}
     driver = known.get(str(options["driver"])) or AgentConfig.named(str(options["driver"]))
     request = ShadowRequest(
-        teacher, student, driver, _cases(options), corruption_grid(*corruption), _number(options, "period_ms"),
-        str(options["by"] or "waypoint_m"),
+        teacher, student, driver, _cases(options), corruption_grid(*corruption),
+        number("period_ms", options["period_ms"], above=0.0), str(options["by"] or "waypoint_m"),
     )  # fmt: skip
-    workers, batch = _whole(options, "workers"), _whole(options, "batch")
+    workers, batch = whole("workers", options["workers"], 1), whole("batch", options["batch"], 1)
     first_use()
     with progress() as shown:
         shown.stage("cases", len(request.cases) * len(request.corruptions))
@@ -75,7 +75,7 @@ def _driven(options: Mapping[str, Any], corruption: list[Any], out: Path, json: 
     if request.on_policy:
         episodes["key"] = episodes["case_key"] + " " + episodes["corruption"]
         keyed = frames.assign(case_key=frames["case_key"] + " " + frames["corruption"])
-        cases = by_case(keyed, request.by, _number(options, "threshold"))
+        cases = by_case(keyed, request.by, number("threshold", options["threshold"], above=0.0))
         joined = episodes.merge(cases, left_on="key", right_on="case_key", suffixes=("", "_of"))
         found = foretold(
             joined["largest"].to_numpy(float), joined["failure"].to_numpy(float), stream(request.cases[0].key, "shadow")
@@ -95,8 +95,8 @@ def _stored(options: Mapping[str, Any], corruption: list[Any], folder: Path, out
     if by not in MEASURES:
         raise UnknownNameError("measure of stored frames", by, MEASURES)
     frames = stored_differences(
-        options["teacher"], options["student"], folder, str(options["split"]), _whole(options, "rows"), by,
-        _whole(options, "top"),
+        options["teacher"], options["student"], folder, str(options["split"]), whole("rows", options["rows"], 1), by,
+        whole("top", options["top"], 1),
     )  # fmt: skip
     config = {"teacher": {"name": label(options["teacher"])}, "student": {"name": label(options["student"])},
               "driver": {"name": "whoever made the data"}, "by": by}  # fmt: skip
@@ -124,7 +124,7 @@ def _finish(
     found_slices = ranked(frames, config["by"], slices or SLICES)
     out.mkdir(parents=True, exist_ok=True)
     _table(out / "slices.csv", pd.DataFrame(slice_records(found_slices)))
-    write_text(out / "shadow.html", shadow_page(config, frames, found_slices, found, _whole(options, "top")))
+    write_text(out / "shadow.html", shadow_page(config, frames, found_slices, found, whole("top", options["top"], 1)))
     told = {
         "out": out.as_posix(), "observations": len(frames), "cases": int(frames["case_key"].nunique()), "by": config["by"],
         "mean": float(frames[config["by"]].mean()), "slices": slice_records(found_slices),
@@ -161,17 +161,3 @@ def _cases(options: Mapping[str, Any]) -> tuple[Any, ...]:
             raise ParameterError(f"{', '.join(given)}: the cases are those of {source}; leave this out")
         return tuple(dict.fromkeys(entry.case for entry in planned_episodes(RunStore.open(source).plan)))
     return suite_cases(narrowed(load_suite(source), options["scenarios"], options["cases"], options["seed"]))
-
-
-def _number(options: Mapping[str, Any], name: str) -> float:
-    value = options[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0.0:
-        raise ParameterError(f"{name} must be a number above 0, got {value!r}")
-    return float(value)
-
-
-def _whole(options: Mapping[str, Any], name: str) -> int:
-    value = options[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ParameterError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return value

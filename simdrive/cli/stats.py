@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from simdrive.cli.console import guarded, print_json, stderr, stdout
-from simdrive.cli.words import parse_words
+from simdrive.cli.words import listed, number, parse_words, whole
 from simdrive.errors import ParameterError
 
 app = typer.Typer(
@@ -48,14 +47,14 @@ def power(
 def _power(options: dict[str, Any]) -> dict[str, Any]:
     from simdrive.eval import power as planning
 
-    base, wanted = _number("base", options["base"]), _number("power", options["power"])
+    base, wanted = number("base", options["base"]), number("power", options["power"])
     common: dict[str, Any] = {
-        "discordant": None if options["discordant"] is None else _number("discordant", options["discordant"]),
-        "alpha": _number("alpha", options["alpha"]),
-        "tests": _whole("tests", options["tests"], 1),
+        "discordant": None if options["discordant"] is None else number("discordant", options["discordant"]),
+        "alpha": number("alpha", options["alpha"]),
+        "tests": whole("tests", options["tests"], 1),
     }
-    correlation = _number("correlation", options["correlation"])
-    cases = None if options["cases"] is None else _whole("cases", options["cases"], 1, planning.MOST_CASES)
+    correlation = number("correlation", options["correlation"])
+    cases = None if options["cases"] is None else whole("cases", options["cases"], 1, planning.MOST_CASES)
     planning.check_level("power", wanted)
     level = f"alpha {common['alpha']:g}" + (f" over {common['tests']} tests (Holm)" if common["tests"] > 1 else "")
     given = {"base": base, "correlation": correlation, **common}
@@ -70,7 +69,7 @@ def _power(options: dict[str, Any]) -> dict[str, Any]:
         )
         text = f"{cases} paired cases show {shown} above {100 * base:g} % with power {wanted:g} at {level}"
         return {**given, "cases": cases, "power": wanted, "difference": found, "text": text}
-    difference = _number("difference", options["difference"])
+    difference = number("difference", options["difference"])
     each = planning.design(base, difference, correlation, **common)
     about = (
         f"{100 * base:g} % against {100 * (base + difference):g} %, {100 * each.discordant:.2f} % of cases discordant, "
@@ -104,9 +103,9 @@ def interval(
     """
     options = {"failures": None, "cases": None, "confidence": 0.95}
     options |= parse_words(words, options)
-    cases = _whole("cases", options["cases"], 0)
-    failures = _whole("failures", options["failures"], 0, cases)
-    confidence = _number("confidence", options["confidence"])
+    cases = whole("cases", options["cases"], 0)
+    failures = whole("failures", options["failures"], 0, cases)
+    confidence = number("confidence", options["confidence"])
     if not 0.0 < confidence < 1.0:
         raise ParameterError(f"confidence must lie between 0 and 1, got {confidence:g}")
     from simdrive.eval.anytime import anytime
@@ -150,9 +149,9 @@ def profile(
     from simdrive.report.profile import profile_records, profile_text, write_profile
 
     wanted = options["thresholds"]
-    grid = None if wanted is None else np.array(sorted(_number("thresholds", value) for value in _listed(wanted)))
+    grid = None if wanted is None else np.array(sorted(number("thresholds", value) for value in listed(wanted)))
     episodes = RunStore.open(run).episodes()
-    found = profiles(episodes, str(options["metric"]), grid, _whole("draws", options["draws"], 100))
+    found = profiles(episodes, str(options["metric"]), grid, whole("draws", options["draws"], 100))
     if options["out"] is not None:
         write_profile(found, str(options["metric"]), Path(str(options["out"])))
         stderr().print(f"written to {options['out']}", markup=False)
@@ -176,7 +175,7 @@ def simulate(
 
     options: dict[str, Any] = {"what": list(PARTS), "runs": 4000, "into": None}
     options |= parse_words(words, options)
-    runs, names = _whole("runs", options["runs"], 100), [str(name) for name in _listed(options["what"])]
+    runs, names = whole("runs", options["runs"], 100), [str(name) for name in listed(options["what"])]
     from simdrive.eval.grid import check_choice
 
     tables = {}
@@ -197,27 +196,3 @@ def simulate(
         stdout().print(promises_text(tables), markup=False)
     if broken:
         raise typer.Exit(1)
-
-
-def _listed(value: Any) -> Sequence[Any]:
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise ParameterError("a list of options is empty")
-    return values
-
-
-def _number(name: str, value: Any) -> float:
-    if value is None:
-        raise ParameterError(f"{name}=... is needed; --help lists the options")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ParameterError(f"{name} must be a number, got {value!r}")
-    return float(value)
-
-
-def _whole(name: str, value: Any, low: int, high: int | None = None) -> int:
-    if value is None:
-        raise ParameterError(f"{name}=... is needed; --help lists the options")
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        most = "" if high is None else f" and at most {high}"
-        raise ParameterError(f"{name} must be a whole number of at least {low}{most}, got {value!r}")
-    return value

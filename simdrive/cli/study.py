@@ -16,7 +16,7 @@ from simdrive.cli.study_arms import arms
 from simdrive.cli.study_chain import chain
 from simdrive.cli.study_headline import headline
 from simdrive.cli.study_layers import layers
-from simdrive.cli.words import parse_words
+from simdrive.cli.words import listed, number, parse_words
 from simdrive.errors import ParameterError
 
 app = typer.Typer(
@@ -59,9 +59,9 @@ def budget(words: list[str] = WORDS, json: bool = JSON) -> None:
     from simdrive.report.study_picture import budget_picture
 
     grid = Grid(
-        tuple(_number("delays", value) for value in _listed(options["delays"])),
-        _number("resolution_ms", options["resolution_ms"]),
-        _number("most_ms", options["most_ms"]),
+        tuple(number("delays", value) for value in listed(options["delays"])),
+        number("resolution_ms", options["resolution_ms"]),
+        number("most_ms", options["most_ms"]),
     )
     family, criterion, agents = _family(options), _criterion(options), _agents(options)
     with progress() as shown:
@@ -128,12 +128,12 @@ def decompose(words: list[str] = WORDS, json: bool = JSON) -> None:
     for role in ("student", "teacher"):
         if not isinstance(options[role], str):
             raise ParameterError(f"{role}=... is needed, one agent, e.g. student=idm teacher=expert")
-    confidence = _number("confidence", options["confidence"])
+    confidence = number("confidence", options["confidence"])
     if not 0.5 < confidence < 1.0:
         raise ParameterError(f"confidence must lie between 0.5 and 1, got {confidence:g}")
     student, teacher = (AgentConfig.named(options[role]) for role in ("student", "teacher"))
     orders = (_latency_order(options, "student"), _latency_order(options, "teacher"))
-    steps = Steps(_number("resolution_ms", options["resolution_ms"]), _number("most_ms", options["most_ms"]))
+    steps = Steps(number("resolution_ms", options["resolution_ms"]), number("most_ms", options["most_ms"]))
     with progress() as shown:
         runs = _runs(options, shown)
         study = study_decompose(runs, student, teacher, orders, steps, confidence)
@@ -151,7 +151,7 @@ def _latency_order(options: Mapping[str, Any], role: str) -> Any:
     if given is not None:
         if charge is not None:
             raise ParameterError(f"give {role}_ms or {role}_charge, not both")
-        if not 0.0 <= _number(f"{role}_ms", given) < float("inf"):
+        if not 0.0 <= number(f"{role}_ms", given) < float("inf"):
             raise ParameterError(f"{role}_ms must be finite and at least 0 ms, got {given}")
         return float(given)
     if not isinstance(chip, str):
@@ -178,32 +178,19 @@ def _options(words: Sequence[str] | None, defaults: Mapping[str, Any]) -> dict[s
     return {**defaults, **parse_words(words, defaults)}
 
 
-def _listed(value: Any) -> list[Any]:
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise ParameterError("a list of options is empty")
-    return values
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ParameterError(f"{name} must be a number, got {value!r}")
-    return float(value)
-
-
 def _agents(options: Mapping[str, Any]) -> Any:
     from simdrive.eval.grid import agent_configs
 
-    return agent_configs([str(name) for name in _listed(options["agents"])])
+    return agent_configs([str(name) for name in listed(options["agents"])])
 
 
 def _criterion(options: Mapping[str, Any]) -> Any:
     from simdrive.eval.studies.paired import Criterion
 
-    margin = _number("margin", options["margin"])
+    margin = number("margin", options["margin"])
     if not 0.0 < margin < 100.0:
         raise ParameterError(f"margin is in points of the failure rate, between 0 and 100, got {margin:g}")
-    return Criterion(margin / 100.0, _number("confidence", options["confidence"]), _number("power", options["power"]))
+    return Criterion(margin / 100.0, number("confidence", options["confidence"]), number("power", options["power"]))
 
 
 def _family(options: Mapping[str, Any]) -> Any:
@@ -216,9 +203,9 @@ def _family(options: Mapping[str, Any]) -> Any:
     if options["chip"] is None:
         raise ParameterError("chip=... is needed to price a model family, e.g. chip=agx_orin_64gb")
     tokens = Tokens(options["prompt_tokens"], options["image_tokens"])
-    outputs = [Tokens(1, 0, count).output for count in _listed(options["output_tokens"])]
+    outputs = [Tokens(1, 0, count).output for count in listed(options["output_tokens"])]
     mode = None if options["power_mode"] is None else str(options["power_mode"])
-    chips = [str(name) for name in _listed(options["chip"])]
+    chips = [str(name) for name in listed(options["chip"])]
     return tuple(
         variant
         for architecture, precision in pairs
@@ -231,7 +218,7 @@ def _charges(options: Mapping[str, Any]) -> list[tuple[str, str]]:
     if options.get("charges") is not None:
         if options["architectures"] is not None or options["precisions"] is not None:
             raise ParameterError("give charges=[architecture/precision,...] or architectures and precisions, not both")
-        pairs = [str(charge).rpartition("/") for charge in _listed(options["charges"])]
+        pairs = [str(charge).rpartition("/") for charge in listed(options["charges"])]
         for architecture, sign, precision in pairs:
             if not (architecture and sign and precision):
                 raise ParameterError("a charge is architecture/precision, e.g. charges=[internvl3_8b/w16a16]")
@@ -242,8 +229,8 @@ def _charges(options: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     return [
         (str(architecture), str(precision))
-        for architecture in _listed(options["architectures"])
-        for precision in _listed(options["precisions"])
+        for architecture in listed(options["architectures"])
+        for precision in listed(options["precisions"])
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from simdrive.cli.console import guarded, print_json, stderr, stdout
-from simdrive.cli.words import parse_words
+from simdrive.cli.words import listed, parse_words
 from simdrive.errors import ParameterError
 
 OPTIONS: dict[str, Any] = {"of": None, "base": "supervised", "runs": None, "out": "runs/arms"}
@@ -40,7 +40,8 @@ def arms(
     from simdrive.eval.weights import failures_by_weights
     from simdrive.report.arms import arm_records, arms_text
 
-    folders, runs = (_listed(options[name]) for name in ("of", "runs"))
+    folders = [str(one) for one in listed(options["of"])]
+    runs = [str(one) for one in listed(options["runs"])] if options["runs"] else []
     found = arms_of(read_arms(folders, failures_by_weights(runs)), str(options["base"]))
     out, text = Path(str(options["out"])), arms_text(found)
     told = {"study": "arms", "base": str(options["base"]), "arms": [dataclasses.asdict(arm) for arm in found]}
@@ -53,7 +54,3 @@ def arms(
         return
     stdout().print(text, markup=False)
     stderr().print(f"study folder: {out.as_posix()}", markup=False)
-
-
-def _listed(value: Any) -> list[str]:
-    return [str(one) for one in (value if isinstance(value, list) else [value] if value else [])]

@@ -9,7 +9,7 @@ import typer
 
 from simdrive.cli.console import guarded, print_json, stderr, stdout
 from simdrive.cli.study_layers import SPLITS
-from simdrive.cli.words import parse_words
+from simdrive.cli.words import listed, parse_words
 from simdrive.errors import ParameterError, UnknownNameError
 
 OPTIONS: dict[str, Any] = {
@@ -36,7 +36,10 @@ def chain(
     weights' hash, whatever agents are called, and ranked against the answers. Text, JSON and CSV go to out=runs/chain.
     """
     options = {**OPTIONS, **parse_words(words or [], OPTIONS)}
-    names, folders = (_listed(options, name) for name in ("models", "data"))
+    for name in ("models", "data"):
+        if not options[name]:
+            raise ParameterError(f"{name}=[...] is needed")
+    names, folders = ([str(one) for one in listed(options[name])] for name in ("models", "data"))
     if options["split"] not in SPLITS:
         raise UnknownNameError("split", str(options["split"]), SPLITS)
     import dataclasses
@@ -56,7 +59,7 @@ def chain(
     rows = balanced_rows(samples, int(options["rows"]))
     if not rows:
         raise ParameterError(f"data hold no {options['split']} samples; make more cases with 'simdrive data'")
-    failures = failures_by_weights(_listed(options, "runs") if options["runs"] else [])
+    failures = failures_by_weights([str(one) for one in listed(options["runs"])] if options["runs"] else [])
     links = links_of(names, samples, rows)
     found, out = ranked(links, failures), Path(str(options["out"]))
     text = chain_text(links, failures, found, len(rows))
@@ -71,10 +74,3 @@ def chain(
         return
     stdout().print(text, markup=False)
     stderr().print(f"study folder: {out.as_posix()}", markup=False)
-
-
-def _listed(options: dict[str, Any], name: str) -> list[str]:
-    value = options[name]
-    if not value:
-        raise ParameterError(f"{name}=[...] is needed")
-    return [str(one) for one in (value if isinstance(value, list) else [value])]

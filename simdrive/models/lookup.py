@@ -31,7 +31,9 @@ def looked_up(values: Bytes, table: np.ndarray[Any, Any]) -> np.ndarray[Any, Any
 @functools.cache
 def _shades(gain: float) -> Bytes:
     """Return the shade ``[511]`` of every gap from -255 to 255."""
-    return np.clip(128.0 + np.float32(gain) * np.arange(-255, 256, dtype=np.int16), 0.0, 255.0).astype(np.uint8)
+    gaps = np.arange(-255, 256, dtype=np.int16)
+    shades: Bytes = np.clip(128.0 + np.float32(gain) * gaps, 0.0, 255.0).astype(np.uint8)
+    return shades
 
 
 @jit
