@@ -12,7 +12,7 @@ from simdrive.scenarios.cast import draw_traffic_shape, on_lane
 from simdrive.scenarios.parameters import Choice, Parameter, Range
 from simdrive.scenarios.scenery import draw_light, highway, shoulder
 from simdrive.scenarios.stage import Stage, ego_on
-from simdrive.scenarios.timing import shift_rate_mps
+from simdrive.scenarios.timing import shift_rate_mps, shortest_shift_s
 from simdrive.scenarios.traffic import flow, tail
 from simdrive.sim.spec import Action, Trigger, WorldSpec
 from simdrive.sim.state import Shape
@@ -54,7 +54,8 @@ class CutOut:
         lead_m = _START_M + 0.5 * (lead.length_m + stage.ego.length_m) + speed * params["time_gap_s"]
         stopped = on_lane(rng, "stopped", draw_traffic_shape(rng), lane, 0.0)
         stopped_m = lead_m + speed * (wait + reveal) + 0.5 * (lead.length_m + stopped.length_m)
-        rate = shift_rate_mps(0.5 * (lead.width_m + stopped.width_m) + 0.3, reveal - 0.15)
+        aside_m = 0.5 * (lead.width_m + stopped.width_m) + 0.3
+        rate = shift_rate_mps(aside_m, max(reveal - 0.15, shortest_shift_s(aside_m)))  # two broad ones need all of it
         who = stage.add(replace(lead, s_m=lead_m, speed_mps=speed))
         swerve = stage.event(
             who, Action.LANE_CHANGE, -1.0 if left else 1.0, rate=rate,

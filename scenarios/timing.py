@@ -45,15 +45,19 @@ def shift_time_s(distance_m: float, total_m: float, rate_mps: float) -> float:
     return peak / a + (distance_m - ramp_m) / peak
 
 
+def shortest_shift_s(distance_m: float) -> float:
+    """Return the time below which no lateral speed covers ``distance_m`` from lateral rest."""
+    return math.sqrt(2.0 * distance_m / LATERAL_ACCELERATION_MPS2)
+
+
 def shift_rate_mps(distance_m: float, time_s: float) -> float:
     """Return the lateral speed that covers ``distance_m`` within ``time_s`` from lateral rest.
 
     Raises:
         ParameterError: if no lateral speed does.
     """
+    least = shortest_shift_s(distance_m)
+    if time_s < least:
+        raise ParameterError(f"{distance_m:g} m sideways take at least {least:.4f} s, got {time_s:.4f} s")
     a = LATERAL_ACCELERATION_MPS2
-    square = time_s**2 - 2.0 * distance_m / a
-    if square < 0.0:
-        least = math.sqrt(2.0 * distance_m / a)
-        raise ParameterError(f"{distance_m:g} m sideways take at least {least:.2f} s, got {time_s:g} s")
-    return a * (time_s - math.sqrt(square))
+    return a * (time_s - math.sqrt(max(time_s**2 - 2.0 * distance_m / a, 0.0)))

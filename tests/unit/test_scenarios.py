@@ -18,7 +18,7 @@ from simdrive.scenarios.roads import SHAPES, Road, merge_ramp, one_way, two_way
 from simdrive.scenarios.sampling import build_case, make_case, sample_cases, scenario, scenario_names
 from simdrive.scenarios.tables import BEGIN, END, scenario_tables, write_into
 from simdrive.scenarios.taxonomy import VOCABULARIES, describe_tag
-from simdrive.scenarios.timing import shift_rate_mps, shift_time_s, start_up_time_s
+from simdrive.scenarios.timing import shift_rate_mps, shift_time_s, shortest_shift_s, start_up_time_s
 from simdrive.sim.follow import Follower, hold_of
 from simdrive.sim.search import HORIZON_S, drive, drive_to_hazard
 from simdrive.sim.spec import WorldSpec
@@ -263,6 +263,16 @@ def test_shift_rate_inverts_the_time(time_s: float) -> None:
 def test_a_shift_cannot_be_arbitrarily_fast() -> None:
     with pytest.raises(ParameterError, match="at least"):
         shift_rate_mps(2.4, 1.0)
+    for distance_m in np.linspace(0.5, 4.0, 200):
+        assert shift_rate_mps(distance_m, shortest_shift_s(distance_m)) == pytest.approx(math.sqrt(4.0 * distance_m))
+
+
+def test_the_shortest_cut_out_is_built_for_any_two_vehicles() -> None:
+    """Two broad ones need a little more than the time that the range leaves them."""
+    for seed in range(80):
+        for speed in (20.0, 34.0):
+            params = {"ego_speed_mps": speed, "time_gap_s": 0.9, "reveal_s": 1.82, "lead": "truck", "side": "left"}
+            build_case(make_case("cut_out", params, seed))
 
 
 @pytest.mark.parametrize("gap_m", [8.0, 20.0, 40.0])

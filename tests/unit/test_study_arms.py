@@ -82,7 +82,7 @@ def test_the_command_and_what_it_refuses(tmp_path: Path) -> None:
 
 
 def test_the_recipes_of_the_ablation_hold_every_arm() -> None:
-    given = {"teacher": "teacher", "data": "data", "seed": 3}
+    given = {"student": "student", "teacher": "teacher", "data": "data", "seed": 3}
     stages = load_recipe("ablation", given=given)
     assert [stage.name for stage in stages[:3]] == [stage.name for stage in load_recipe("ablation_main", given=given)]
     assert len(stages) == 12
