@@ -66,6 +66,7 @@ def train_request(config: Mapping[str, Any]) -> Any:
     from simdrive.compress.training import TrainRequest
     from simdrive.compress.validate import ClosedLoop
     from simdrive.models.shape import VlmShape
+    from simdrive.models.where import find_model
 
     validate = dict(config["validate"])
     every, rows = int(validate.pop("every")), int(validate.pop("rows"))
@@ -77,7 +78,7 @@ def train_request(config: Mapping[str, Any]) -> Any:
         shape=_checked(VlmShape, config["shape"], "shape"),
         settings=_checked(TrainSettings, config["train"], "train"),
         teachers=_teachers(config["teacher"]), distill=_checked(DistillSettings, config["distill"], "distill"),
-        init=Path(str(config["init"])) if config["init"] else None, deepen=int(config["deepen"] or 0),
+        init=find_model(str(config["init"])) if config["init"] else None, deepen=int(config["deepen"] or 0),
         vision=str(config["vision"]) if config["vision"] else None,
         motion_gain=float(config["motion_gain"]),
         remember=Path(str(config["remember"])) if config["remember"] else None,
