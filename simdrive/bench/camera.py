@@ -8,21 +8,17 @@ whatever else a machine does only ever slows; ratios are taken per turn, so that
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import version
 from statistics import median
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from simdrive.bench.host import host
 from simdrive.bench.stock import make_stock
 from simdrive.errors import ParameterError
 from simdrive.sim.camera import LOOKS, Frames, SceneState, render
@@ -84,7 +80,12 @@ def bench_camera(repetitions: int = 40) -> dict[str, Any]:
         "picture": f"{CAMERA.height}x{CAMERA.width} RGB + instance, drivable and lane masks",
         "baseline": "the same polygons, projected beforehand, drawn in colour without masks",
     }
-    return {"bench": "camera", "rows": rows, "summary": summary, "host": _host()}
+    return {
+        "bench": "camera",
+        "rows": rows,
+        "summary": summary,
+        "host": host("numpy", "numba", "pygame-ce", "opencv-python-headless", threads=1),
+    }
 
 
 def _rows(case: BenchScene, repetitions: int) -> list[dict[str, Any]]:
@@ -268,25 +269,3 @@ def _scene(
         indicator=random.integers(-1, 2, (FRAMES, count), dtype=np.int8),
     )
     return BenchScene(name, scene, join_scenes([scene]), state)
-
-
-def _host() -> dict[str, Any]:
-    names = ("numpy", "numba", "pygame-ce", "opencv-python-headless")
-    found = {name: version(name) for name in names if _installed(name.split("-")[0])}
-    return {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "threads": 1,
-        **found,
-    }
-
-
-if __name__ == "__main__":
-    result = bench_camera()
-    if "--json" in sys.argv[1:]:
-        print(json.dumps(result))
-    else:
-        for line in result["rows"]:
-            print(f"{line['case']:24} {line['value']:9.0f} {line['unit']}  {line['ratio']:5.1f}x")
-        print(json.dumps(result["summary"]))

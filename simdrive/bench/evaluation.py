@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from simdrive.bench.host import host
 from simdrive.eval.grid import agent_configs, latency_configs
 from simdrive.eval.runner import RunRequest, run
 from simdrive.eval.warm import warm
@@ -55,7 +54,7 @@ def bench_eval(
             "simulated_over_wall_time": best["simulated_s"] / best["wall_s"],
             "wall_s": best["wall_s"],
         },
-        "host": {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "host": host(),
     }
 
 

@@ -7,8 +7,6 @@ questions about the same pictures and hold their answers to the same grammar, an
 from __future__ import annotations
 
 import multiprocessing
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +22,7 @@ from simdrive.agents.heard import heard
 from simdrive.agents.language.grammar import answer_forms
 from simdrive.agents.language.questions import driving_question, every_word
 from simdrive.agents.vlm import Vlm
+from simdrive.bench.host import host
 from simdrive.compress.requests import data_request, settings_of
 from simdrive.errors import ParameterError
 from simdrive.eval.episode import EpisodeInput
@@ -191,13 +190,9 @@ def bench_infer(
             "answers_equal": float(np.mean(same)),
             "model_parameters": lean["float32"].card.parameters["parameters"],
         },
-        "host": {
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "device": str(open_model(folder).model.device) if model else "cpu",
-            "torch": torch.__version__,
-        },
+        "host": host(
+            "torch", threads=torch.get_num_threads(), device=str(open_model(folder).model.device) if model else "cpu"
+        ),
     }
 
 

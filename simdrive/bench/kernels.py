@@ -7,18 +7,16 @@ from a cache. Which kernel is quick depends on the processor, so the host is par
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from simdrive.bench.host import host
 from simdrive.errors import ParameterError
 from simdrive.models.int_codes import symmetric_scale, zero_scale
 from simdrive.models.int_kernels import has_bf16, has_vnni
@@ -179,21 +177,8 @@ def _summary(rows: Sequence[dict[str, Any]], width: int) -> dict[str, Any]:
 
 
 def _host() -> dict[str, Any]:
-    return {
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "clock": "processor time" if torch.get_num_threads() == 1 else "wall",
-        "torch": torch.__version__,
-        "vnni": has_vnni(),
-        "bf16": has_bf16(),
-        "simd": torch.backends.cpu.get_cpu_capability(),
-    }
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor()
+    threads = torch.get_num_threads()
+    return host(
+        "torch", threads=threads, clock="processor time" if threads == 1 else "wall", vnni=has_vnni(), bf16=has_bf16(),
+        simd=torch.backends.cpu.get_cpu_capability(),
+    )  # fmt: skip

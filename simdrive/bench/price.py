@@ -6,8 +6,6 @@ a microsecond. Tables are warm, as they are from the second request of a run on;
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from statistics import median
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from simdrive.bench.host import host
 from simdrive.errors import ParameterError
 from simdrive.latency.charging import charged_pricer
 from simdrive.latency.chip_source import ChipLatency
@@ -51,8 +50,7 @@ def bench_price(batches: tuple[int, ...] | list[int] = BATCHES, repetitions: int
         "first_request_us": _cold(),
         "baseline": "operators built and added up for each request by itself",
     }
-    host = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    return {"bench": "price", "rows": rows, "summary": summary, "host": host}
+    return {"bench": "price", "rows": rows, "summary": summary, "host": host()}
 
 
 def _requests(count: int) -> RequestBatch:

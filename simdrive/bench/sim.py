@@ -9,19 +9,15 @@ kernels step. The position error is measured in fresh processes under the libm r
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import os
-import platform
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from statistics import median
 from typing import Any
 
 from highway_env.envs.common.abstract import AbstractEnv
 
+from simdrive.bench.host import host
 from simdrive.bench.stock import (
     differences_of,
     forget_class_changes,
@@ -85,7 +81,7 @@ def bench_sim(
         "seeds": seeds,
         "sub_steps": sub_steps,
     }
-    return {"bench": "sim", "rows": rows, "summary": summary, "host": _host()}
+    return {"bench": "sim", "rows": rows, "summary": summary, "host": host("numpy", "numba", "highway-env", threads=1)}
 
 
 def _check(envs: Sequence[str], batches: Sequence[int], seeds: int, sub_steps: int, repetitions: int) -> None:
@@ -152,25 +148,3 @@ def _reference_rate(env: AbstractEnv, dt_s: float, seeds: Iterator[int]) -> floa
         spent += time.perf_counter() - began
         steps += HORIZON
     return steps / spent
-
-
-def _host() -> dict[str, Any]:
-    names = ("numpy", "numba", "highway-env")
-    versions = {name: version(name) for name in names}
-    return {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "threads": 1,
-        **versions,
-    }
-
-
-if __name__ == "__main__":
-    found = bench_sim()
-    if "--json" in sys.argv[1:]:
-        print(json.dumps(found))
-    else:
-        for line in found["rows"]:
-            print(f"{line['case']:28} {line['value']:12.0f} {line['unit']}  {line['ratio']:7.1f}x highway-env")
-        print(json.dumps(found["summary"]))
