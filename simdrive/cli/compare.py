@@ -26,6 +26,9 @@ def compare(
     min_cases: int | None = typer.Option(
         None, help="rules on fewer scored cases cannot be judged: INVALID (default 1)"
     ),
+    avoidable_for: str | None = typer.Option(
+        None, help="count failures only in cases that this agent, of either run, comes through, e.g. cc_human"
+    ),
     format: str = typer.Option("table", help="table, json, md, github or junit"),
 ) -> None:
     """Compare two runs on the same cases and judge the candidate.
@@ -34,7 +37,7 @@ def compare(
     """
     from simdrive.eval.compare import compare as compared
     from simdrive.eval.gate import Gate, parse_rule, read_gate
-    from simdrive.eval.sides import open_side
+    from simdrive.eval.sides import only_survived, open_side
 
     if format not in FORMATS:
         raise UnknownNameError("format", format, FORMATS)
@@ -46,7 +49,10 @@ def compare(
         allow_unpaired=gate.allow_unpaired or allow_unpaired,
         min_cases=gate.min_cases if min_cases is None else min_cases,
     )
-    comparison = compared(open_side(base).only(base_agent), open_side(candidate).only(candidate_agent), gate)
+    sides = open_side(base), open_side(candidate)
+    if avoidable_for is not None:
+        sides = only_survived(*sides, avoidable_for)
+    comparison = compared(sides[0].only(base_agent), sides[1].only(candidate_agent), gate)
     _print(comparison, format)
     raise typer.Exit(comparison.verdict.exit_code)
 

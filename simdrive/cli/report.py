@@ -19,6 +19,9 @@ def report(
     baseline: str | None = typer.Option(None, help="agent or run folder that differences are taken against"),
     fail_on: list[str] = typer.Option([], help="rule such as 'failure_rate>+0.02'; may be given several times"),
     thresholds: Path | None = typer.Option(None, help="YAML file with rules, as for `simdrive compare`"),
+    avoidable_for: str | None = typer.Option(
+        None, help="count failures only in cases that this agent comes through, e.g. cc_human"
+    ),
     json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
 ) -> None:
     """Write one HTML file about some runs; no network and no server is needed to read it.
@@ -36,7 +39,7 @@ def report(
         for run in runs:
             record_clips(RunStore.open(run), videos)
     target = out or runs[0] / "report.html"
-    verdict = write_report(runs, target, PageOptions(videos, baseline, gate))
+    verdict = write_report(runs, target, PageOptions(videos, baseline, gate, avoidable_for=avoidable_for))
     if json:
         facts = {"report": target.as_posix(), "verdict": verdict.word, "reasons": list(verdict.reasons)}
         print_json({**facts, "exit_code": verdict.exit_code, "bytes": target.stat().st_size})

@@ -22,13 +22,18 @@ def show(
     by: str = typer.Option(
         "", help="failures of a run folder by scenario, ability, bench2drive, nhtsa, r157 or euro_ncap"
     ),
+    avoidable_for: str = typer.Option(
+        "", help="count failures only in cases that this agent of the run comes through, e.g. cc_human"
+    ),
     json: bool = typer.Option(False, "--json", help="print one JSON object as the last line"),
 ) -> None:
     """Show a run folder with its summary table (or its failures by kind of situation), or one entry with its parameters."""
     path = Path(name)
     if path.is_dir() or "/" in name.rstrip("/"):
         if by:
-            _show_parts(path, by, json)
+            _show_parts(path, by, avoidable_for, json)
+        elif avoidable_for:
+            _show_restricted(path, avoidable_for, json)
         else:
             _show_run(path, episode, json)
         return
@@ -59,12 +64,36 @@ def _show_run(path: Path, episode: str, json: bool) -> None:
     summarise(store, json)
 
 
-def _show_parts(path: Path, by: str, json: bool) -> None:
+def _show_restricted(path: Path, driver: str, json: bool) -> None:
+    from simdrive.eval.summary import summarise_episodes
+    from simdrive.report.table import summary_table
+
+    episodes, told = _restricted(path, driver)
+    summary = summarise_episodes(episodes)
+    if json:
+        print_json({"run": path.as_posix(), "failures_in": told, **summary.to_dict()})
+        return
+    stdout().print(summary_table(summary))
+    stdout().print(f"failures here: in {told}", markup=False)
+
+
+def _restricted(path: Path, driver: str) -> tuple[Any, str]:
+    """Return the episodes of a run in which failures count only where a driver comes through, and that in words."""
+    from simdrive.eval.store import RunStore
+    from simdrive.eval.survived import restricted, survived
+
+    episodes = RunStore.open(path).episodes()
+    found = survived([episodes], driver)
+    return restricted(episodes, found.cases), str(found)
+
+
+def _show_parts(path: Path, by: str, driver: str, json: bool) -> None:
     from simdrive.eval.breakdown import breakdown
     from simdrive.eval.store import RunStore
     from simdrive.report.aligned import aligned
 
-    parts = breakdown(RunStore.open(path).episodes(), by)
+    episodes = _restricted(path, driver)[0] if driver else RunStore.open(path).episodes()
+    parts = breakdown(episodes, by)
     if json:
         print_json({"by": by, "parts": [{**vars(part), "rate": vars(part.interval)} for part in parts]})
         return

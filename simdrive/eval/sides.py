@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
 from simdrive.eval.store import RunStore
+from simdrive.eval.survived import restricted, survived
 
 SETTING = ("latency", "camera", "corruption")
 
@@ -71,6 +72,21 @@ def open_side(path: Path) -> Side:
     store = RunStore.open(path)
     done = len(store.plan) - len(store.pending_rows())
     return Side(str(path), store.plan, finished(store), (), len(store.plan), done)
+
+
+def only_survived(base: Side, candidate: Side, driver: str) -> tuple[Side, Side]:
+    """Return both sides with failures counted only where a driver of either comes through.
+
+    Raises:
+        ParameterError: if a side is a summary, which does not know its cases.
+        UnknownNameError: if neither has such an agent.
+    """
+    for side in (base, candidate):
+        if side.totals:
+            raise ParameterError(f"{side.name} is a summary and does not know its cases; give the run folder")
+    cases = survived([candidate.episodes, base.episodes], driver).cases
+    first, second = (replace(side, episodes=restricted(side.episodes, cases)) for side in (base, candidate))
+    return first, second
 
 
 def finished(store: RunStore) -> pd.DataFrame:

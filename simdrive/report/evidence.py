@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from simdrive.eval.folder import read_run
 from simdrive.eval.sides import finished
 from simdrive.eval.store import RunStore
 from simdrive.eval.summary import GROUP
+from simdrive.eval.survived import restricted, survived
 
 REQUEST_COLUMNS = ("row", "status", "t_start_us", "t_finish_us", "deadline_us", "missed")
 AGENT_ERRORS = ("exception", "timeout", "unparsable", "invalid")
@@ -49,6 +50,17 @@ class Evidence:
     episodes: pd.DataFrame
     requests: pd.DataFrame
     repeated: int
+    narrowed: str = ""  # in which cases alone failures count, in words; "" = in all avoidable ones
+
+
+def narrowed(evidence: Evidence, driver: str) -> Evidence:
+    """Return evidence in which failures count only in cases that an agent comes through.
+
+    Raises:
+        UnknownNameError: if no run has that agent.
+    """
+    found = survived([evidence.episodes], driver)
+    return replace(evidence, episodes=restricted(evidence.episodes, found.cases), narrowed=str(found))
 
 
 def gather(paths: Sequence[Path]) -> Evidence:

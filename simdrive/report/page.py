@@ -31,7 +31,7 @@ from simdrive.eval.stats import Interval, wilson
 from simdrive.eval.stopping import StopRule
 from simdrive.eval.summary import RATES, IntervalOf, counted
 from simdrive.eval.verdict import Verdict
-from simdrive.report.evidence import Evidence, Group, gather, groups_of, series_of
+from simdrive.report.evidence import Evidence, Group, gather, groups_of, narrowed, series_of
 from simdrive.report.gallery import Card, cards
 from simdrive.report.judging import MEANS, Judged, judged_groups, verdict_of
 from simdrive.report.player import player_of
@@ -71,12 +71,14 @@ class PageOptions:
         baseline: agent or run folder that differences are taken against; None = the first group.
         gate: rules that decide between PASS and FAIL.
         budget_bytes: clips are embedded up to this size of the page, the rest is linked.
+        avoidable_for: agent; failures count only in cases that it comes through (simdrive.eval.survived).
     """
 
     videos: str = "worst:12"
     baseline: str | None = None
     gate: Gate = field(default_factory=Gate)
     budget_bytes: int = 13_000_000
+    avoidable_for: str | None = None
 
 
 def write_report(paths: Sequence[Path], out: Path, options: PageOptions | None = None) -> Verdict:
@@ -91,6 +93,8 @@ def write_report(paths: Sequence[Path], out: Path, options: PageOptions | None =
         raise ParameterError("a report needs at least one run folder")
     options = options or PageOptions()
     evidence = gather(paths)
+    if options.avoidable_for is not None:
+        evidence = narrowed(evidence, options.avoidable_for)
     groups = judged_groups(groups_of(evidence), options.baseline)
     verdict = verdict_of(evidence, groups, options.gate)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +108,7 @@ def render(evidence: Evidence, groups: Sequence[Judged], verdict: Verdict, optio
     interval_of = _interval_of(evidence)
     page = {
         "verdict": verdict,
+        "narrowed": evidence.narrowed,
         "version": simdrive.__version__,
         "planned": len(evidence.plan),
         "done": len(evidence.episodes),

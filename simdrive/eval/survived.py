@@ -1,0 +1,72 @@
+"""Which cases a reference driver comes through, so that failures can be counted in those alone.
+
+A case is avoidable by itself when some manoeuvre survives it (simdrive.eval.reference). Regulations ask more narrowly: does a named
+driver, such as UN R157's competent human, come through? Any agent of a run can be that driver.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from simdrive.errors import UnknownNameError
+from simdrive.eval.summary import GROUP, counted
+
+_HARMED = ("contact", "off_road")
+
+
+@dataclass(frozen=True)
+class Survived:
+    """What one driver came through.
+
+    Attributes:
+        driver: agent, and the setting it drove under.
+        cases: keys of the avoidable cases in which it touched nobody and kept to the road.
+        avoidable: how many avoidable cases it drove.
+    """
+
+    driver: str
+    cases: frozenset[str]
+    avoidable: int
+
+    def __str__(self) -> str:
+        return f"the {len(self.cases)} of {self.avoidable} avoidable cases that {self.driver} comes through untouched"
+
+
+def survived(frames: Sequence[pd.DataFrame], agent: str) -> Survived:
+    """Return what ``agent`` came through under the first of its settings, in plan order.
+
+    Args:
+        frames: tables of episodes; the first that has the agent counts.
+        agent: name of an agent in one of them.
+
+    Raises:
+        UnknownNameError: if none of them has such an agent.
+    """
+    names = [str(name) for frame in frames for name in frame["agent"].unique()]
+    if agent not in names:
+        raise UnknownNameError("reference driver", agent, dict.fromkeys(names))
+    episodes = next(frame for frame in frames if (frame["agent"] == agent).any()).sort_values("row")
+    mine = episodes[episodes["agent"] == agent]
+    setting, first = next(iter(mine.groupby(list(GROUP), sort=False)))
+    driven = counted(first)
+    driven = driven[driven["avoidable"].astype(bool)]
+    harmed = driven["end"].isin(_HARMED)
+    if "off_road" in driven:  # a short way beside the road ends nothing
+        harmed |= driven["off_road"] > 0.0
+    untouched = driven[~harmed]
+    label = ", ".join(str(part) for part in setting if str(part))
+    return Survived(label, frozenset(map(str, untouched["case_key"])), len(driven))
+
+
+def restricted(episodes: pd.DataFrame, cases: frozenset[str]) -> pd.DataFrame:
+    """Return episodes of which only those of ``cases`` can fail; all others are as good as unavoidable."""
+    found = episodes.copy()
+    other = ~found["case_key"].isin(cases)
+    found.loc[other, "avoidable"] = False
+    if "failure" in found:
+        found.loc[other, "failure"] = math.nan
+    return found
