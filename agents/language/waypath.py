@@ -1,9 +1,10 @@
 """From way-points to a plan that a car can follow: a smooth path through them and a smooth, never reversing speed.
 
 Space and time are told apart. The path is a cubic spline over the length of its chords, which starts along the present
-course; the distance along it is a monotone cubic over time (slopes of a spline, limited as in Fritsch and Carlson 1980,
-so that it never runs backwards), which starts at the present speed. So a car that stands keeps its heading, and points
-that repeat mean speed zero. After the last way-point the plan holds its speed and its place beside the route.
+course (or, where that swings out, a cubic with calmer tangents); the distance along it is a monotone cubic over time
+(slopes of a spline, limited as in Fritsch and Carlson 1980, so that it never runs backwards), which starts at the present
+speed. So a car that stands keeps its heading, and points that repeat mean speed zero. After the last way-point the plan
+holds its speed and its place beside the route.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from simdrive.sim.plans import PLAN_TIMES
 from simdrive.types import Float, ObservationBatch
 
 SPACING_M = 1.0  # points closer than this do not bend the path: a centimetre there would turn the car
+_MOST_STRETCH = 1.5  # of a path beyond the straight lines between its knots, anywhere; a car in a bend is below 1.1
 _FADE_S = 0.5  # in which a slope against the route is gone after the last way-point
 
 
@@ -53,7 +55,7 @@ def ego_plan(points: Float, times_s: Float, speed_mps: float, course_rad: float)
     return plan
 
 
-def _path(points: Float, course_rad: float) -> tuple[Float, CubicSpline | None, Float]:
+def _path(points: Float, course_rad: float) -> tuple[Float, CubicHermiteSpline | CubicSpline | None, Float]:
     """Return (lengths at the knots, path over length or None where the car hardly moves, length ``[K + 1]`` per point)."""
     kept, place_m = [np.zeros(2)], [0.0]
     lengths, heading = [0.0], np.array([np.cos(course_rad), np.sin(course_rad)])
@@ -73,8 +75,23 @@ def _path(points: Float, course_rad: float) -> tuple[Float, CubicSpline | None, 
     # With a single knot ahead: the parabola.
     end: Literal["not-a-knot"] | tuple[Literal[1], Float]
     end = "not-a-knot" if len(kept) > 2 else (1, 2.0 * heading - start)
-    path = CubicSpline(lengths, np.array(kept), bc_type=((1, start), end))
+    path: CubicHermiteSpline | CubicSpline = CubicSpline(lengths, np.array(kept), bc_type=((1, start), end))
+    tried = np.linspace(0.0, lengths[-1], 8 * len(lengths) + 1)
+    if float(np.linalg.norm(path(tried, 1), axis=1).max()) > _MOST_STRETCH:
+        path = _calm(np.array(lengths), np.array(kept), start)
     return np.array(lengths), path, np.array(place_m)
+
+
+def _calm(lengths: Float, knots: Float, start: Float) -> CubicHermiteSpline:
+    """Return a path that never swings out: unit tangents at the knots, between the steps, nearer to the shorter one's.
+
+    A spline with continuous curvature overshoots by far where a long step follows a short one at an angle.
+    """
+    spans = np.diff(lengths)[:, None]
+    steps = np.diff(knots, axis=0) / spans
+    between = steps[:-1] * spans[1:] + steps[1:] * spans[:-1]
+    tangents = np.concatenate([start[None], between, steps[-1:]])
+    return CubicHermiteSpline(lengths, knots, tangents / np.linalg.norm(tangents, axis=1, keepdims=True))
 
 
 def _distance(times_s: Float, place_m: Float, speed_mps: float) -> CubicHermiteSpline:
@@ -85,7 +102,9 @@ def _distance(times_s: Float, place_m: Float, speed_mps: float) -> CubicHermiteS
     return CubicHermiteSpline(times_s, place_m, np.clip(slopes, 0.0, 3.0 * least))
 
 
-def _along(path: CubicSpline | None, knots: Float, s: Float, course_rad: float) -> tuple[Float, Float, Float, Float]:
+def _along(
+    path: CubicHermiteSpline | CubicSpline | None, knots: Float, s: Float, course_rad: float
+) -> tuple[Float, Float, Float, Float]:
     """Return places and tangents at lengths ``s`` of a path; beyond its last knot it goes straight on."""
     if path is None:
         dx, dy = np.full_like(s, np.cos(course_rad)), np.full_like(s, np.sin(course_rad))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scenes import Actor, observe
 
@@ -82,6 +82,7 @@ POINT = st.tuples(st.floats(-999, 999), st.floats(-999, 999))
 
 
 @settings(deadline=None)
+@example([(1.0, 1.0), (0.0, 26.0)], 0.0)  # a long step after a short one at an angle: a spline swings out by kilometres
 @given(st.lists(POINT, min_size=2, max_size=2), st.floats(0.0, 40.0))
 def test_whatever_is_accepted_can_be_followed(pairs: list[tuple[float, float]], speed: float) -> None:
     text = f"[{', '.join(f'({x:.2f}, {y:.2f})' for x, y in pairs)}]"
