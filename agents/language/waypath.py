@@ -19,7 +19,7 @@ from simdrive.sim.plans import PLAN_TIMES
 from simdrive.types import Float, ObservationBatch
 
 SPACING_M = 1.0  # points closer than this do not bend the path: a centimetre there would turn the car
-_MOST_STRETCH = 1.5  # of a path beyond the straight lines between its knots, anywhere; a car in a bend is below 1.1
+_MOST_STRETCH = 1.5  # length of a path's tangent, straight on = 1; bends of up to 1 rad between points stay below 1.2
 _FADE_S = 0.5  # in which a slope against the route is gone after the last way-point
 
 

@@ -151,7 +151,7 @@ def _latency_order(options: Mapping[str, Any], role: str) -> Any:
     if given is not None:
         if charge is not None:
             raise ParameterError(f"give {role}_ms or {role}_charge, not both")
-        if not 0.0 <= number(f"{role}_ms", given) < float("inf"):
+        if number(f"{role}_ms", given) < 0.0:
             raise ParameterError(f"{role}_ms must be finite and at least 0 ms, got {given}")
         return float(given)
     if not isinstance(chip, str):
