@@ -18,7 +18,7 @@ from simdrive.agents.language.waypoints import WaypointForm
 from simdrive.sim.plans import PLAN_TIMES
 from simdrive.types import Float, ObservationBatch
 
-SPACING_M = 1.0  # points closer than this do not bend the path: a centimetre there would turn the car
+SPACING_M = 0.6  # points closer than this do not bend the path: a centimetre there turns the car by 0.02 rad
 _MOST_STRETCH = 1.5  # length of a path's tangent, straight on = 1; bends of up to 1 rad between points stay below 1.2
 _FADE_S = 0.5  # in which a slope against the route is gone after the last way-point
 

@@ -137,10 +137,10 @@ def bench_infer(
     faster one without further processes (fp32, bf16: the latter only pays where the processor has instructions for it);
     ``answers_equal`` is the share of answers of the plain loop's episodes that the lean loop in fp32 says word for word.
     """
-    if not 1 <= plain_episodes <= episodes or min(batch, processes) < 1 or seconds <= 0:
+    if not (1 <= plain_episodes <= episodes and 1 <= processes <= episodes) or batch < 1 or seconds <= 0:
         raise ParameterError(
-            f"plain_episodes must be 1 to episodes, batch and processes at least 1 and seconds above 0, got {plain_episodes}, "
-            f"{episodes}, {batch}, {processes}, {seconds}"
+            f"plain_episodes and processes must be 1 to episodes, batch at least 1 and seconds above 0, got {plain_episodes}, "
+            f"{processes}, {episodes}, {batch}, {seconds}"
         )
     with tempfile.TemporaryDirectory() as scratch:
         folder = model or _untrained(Path(scratch) / "student")
