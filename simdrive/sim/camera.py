@@ -122,11 +122,11 @@ def render(
     for factor in sorted({camera.supersample for camera in cameras}):
         chosen = [place for place, camera in enumerate(cameras) if camera.supersample == factor]
         every = len(chosen) == len(cameras)
-        rgb = frames.rgb if every else np.empty_like(frames.rgb[:, chosen])
-        tags = blank if frames.labels is None else (frames.labels if every else np.empty_like(frames.labels[:, chosen]))
-        _render(tables, arrays, rows[chosen], np.array(chosen, np.int32), factor, rgb, tags)
+        part = frames if every else _frames(len(state), [cameras[place] for place in chosen], frames.labels is not None)
+        tags = blank if part.labels is None else part.labels
+        _render(tables, arrays, rows[chosen], np.array(chosen, np.int32), factor, part.rgb, tags)
         if not every:
-            frames.rgb[:, chosen] = rgb
+            frames.rgb[:, chosen] = part.rgb
             if frames.labels is not None:
                 frames.labels[:, chosen] = tags
     return frames

@@ -233,13 +233,13 @@ def test_several_cameras_equal_single_ones() -> None:
         replace(CAMERA, name="rear", yaw_deg=180.0),
         replace(CAMERA, name="right", yaw_deg=90.0, horizontal_fov_deg=100.0, supersample=2),
     ]
-    state = state_of([world], SCENE)
+    state = state_of([world, World((Prop(9, 0.0),))], SCENE)
     frames = render([SCENE], state, cameras)
-    assert frames.rgb.shape == (1, 3, 128, 224, 3)
+    assert frames.rgb.shape == (2, 3, 128, 224, 3)
     for place, camera in enumerate(cameras):
         assert frames.rgb[:, place].tobytes() == render([SCENE], state, [camera]).rgb[:, 0].tobytes()
     sizes = render_list([SCENE], state, [CAMERA, replace(CAMERA, width=100, height=50)])
-    assert [frame.rgb.shape for frame in sizes] == [(1, 1, 128, 224, 3), (1, 1, 50, 100, 3)]
+    assert [frame.rgb.shape for frame in sizes] == [(2, 1, 128, 224, 3), (2, 1, 50, 100, 3)]
 
 
 def test_bad_requests_are_refused() -> None:
