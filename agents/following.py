@@ -45,6 +45,12 @@ def valid_points(route):  # type: ignore[no-untyped-def]
 @jit
 def bend_speeds(route, count, free_mps, lateral_mps2, braking_mps2, out):  # type: ignore[no-untyped-def]
     """Write ``out[:count]``: how fast one may be at each route point and still brake in time for later bends."""
+    sharpest = 0.0
+    for i in range(count):
+        sharpest = max(sharpest, abs(route[i, 4]))
+    if sharpest < 1e-6 or sharpest * free_mps * free_mps < 0.999 * lateral_mps2:  # no bend asks for less
+        out[:count] = free_mps
+        return
     for i in range(count):
         bend = abs(route[i, 4])
         out[i] = free_mps if bend < 1e-6 else min(free_mps, math.sqrt(lateral_mps2 / bend))

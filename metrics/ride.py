@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
 from simdrive.metrics import comfort
-from simdrive.metrics.base import Scored
+from simdrive.metrics.base import Scored, per_log
 from simdrive.metrics.smooth import savgol
 from simdrive.metrics.trace import STEP_S, ego_known, uniform
-from simdrive.types import EpisodeLog, Float
+from simdrive.types import Bool, EpisodeLog, Float
 
 # W_d (horizontal directions) in falling powers of s: Zuo and Nayfeh 2003, "Low order continuous-time filters for
 # approximation of the ISO 2631-1 human vibration sensitivity weightings".
@@ -26,15 +27,21 @@ def weighting(frequency_hz: Float) -> Float:
     return gain
 
 
+@functools.lru_cache(maxsize=512)
+def _gains(count: int, rate_hz: float) -> Float:
+    """Return the gain at every frequency of the spectrum of ``count`` samples."""
+    return weighting(np.fft.rfftfreq(count, 1.0 / rate_hz).astype(np.float64))
+
+
 def weighted_rms(acceleration: Float, rate_hz: float) -> float:
     """Return the frequency-weighted r.m.s. of one axis ``[n]``, m/s2, by Parseval's theorem over its spectrum."""
     count = len(acceleration)
-    frequency_hz = np.fft.rfftfreq(count, 1.0 / rate_hz).astype(np.float64)
-    spectrum = np.abs(np.fft.rfft(acceleration) * weighting(frequency_hz)) ** 2
+    spectrum = np.abs(np.fft.rfft(acceleration) * _gains(count, rate_hz)) ** 2
     spectrum[1 : (count + 1) // 2] *= 2.0  # both signs of every frequency but zero and, if n is even, half the rate
     return math.sqrt(float(spectrum.sum())) / count
 
 
+@per_log
 def _motion(log: EpisodeLog) -> tuple[Float, Float, Float] | None:
     """Return raw longitudinal and lateral acceleration and the heading on the 10 Hz grid."""
     if not ego_known(log) or len(log.t_us) < 2 or not np.isfinite(log.acceleration[:, 0]).all():
@@ -59,27 +66,30 @@ def iso2631(name: str = "iso2631_mps2") -> Scored:
     return Scored(name, "m/s2", "lower", _ride)
 
 
-def _smooth_segment(along: Float, across: Float, heading: Float) -> bool:
+def _smooth_segments(along: Float, across: Float, heading: Float) -> Bool:
+    """Return ``[K]`` whether segments ``[K, SEGMENT]``, each filtered by itself, keep all bounds."""
     traces = np.stack([along, across, np.hypot(along, across)])
     acceleration, jerk = savgol(traces, WINDOW, ORDER), savgol(traces, WINDOW, ORDER, 1, STEP_S)
     turns = [savgol(heading, WINDOW, ORDER, derivative, STEP_S) for derivative in (1, 2)]
-    return bool(
-        (acceleration[0] > comfort.MIN_LONGITUDINAL_ACCELERATION).all()
-        and (acceleration[0] < comfort.MAX_LONGITUDINAL_ACCELERATION).all()
-        and (np.abs(acceleration[1]) < comfort.MAX_LATERAL_ACCELERATION).all()
-        and (np.abs(jerk[2]) < comfort.MAX_MAGNITUDE_JERK).all()
-        and (np.abs(jerk[0]) < comfort.MAX_LONGITUDINAL_JERK).all()
-        and (np.abs(turns[0]) < comfort.MAX_YAW_RATE).all()
-        and (np.abs(turns[1]) < comfort.MAX_YAW_ACCELERATION).all()
-    )
+    kept: Bool = (
+        (acceleration[0] > comfort.MIN_LONGITUDINAL_ACCELERATION)
+        & (acceleration[0] < comfort.MAX_LONGITUDINAL_ACCELERATION)
+        & (np.abs(acceleration[1]) < comfort.MAX_LATERAL_ACCELERATION)
+        & (np.abs(jerk[2]) < comfort.MAX_MAGNITUDE_JERK)
+        & (np.abs(jerk[0]) < comfort.MAX_LONGITUDINAL_JERK)
+        & (np.abs(turns[0]) < comfort.MAX_YAW_RATE)
+        & (np.abs(turns[1]) < comfort.MAX_YAW_ACCELERATION)
+    ).all(axis=1)
+    return kept
 
 
 def _smoothness(log: EpisodeLog) -> float:
     found = _motion(log)
     if found is None or len(found[0]) < SEGMENT:
         return math.nan
-    starts = range(0, len(found[0]) - SEGMENT + 1, SEGMENT)
-    return sum(_smooth_segment(*(axis[k : k + SEGMENT] for axis in found)) for k in starts) / len(starts)
+    segments = len(found[0]) // SEGMENT
+    kept = _smooth_segments(*(axis[: segments * SEGMENT].reshape(segments, SEGMENT) for axis in found))
+    return float(kept.sum()) / segments
 
 
 def bench2drive_smoothness(name: str = "bench2drive_smoothness") -> Scored:

@@ -5,6 +5,7 @@ Definitions as collected in Westhofen et al., "Criticality metrics for automated
 Methods in Engineering 2023.
 """
 
+# mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
 import functools
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simdrive.jit import jit
 from simdrive.metrics.base import Scored, per_log
 from simdrive.metrics.trace import ego_known, meetings, velocities
 from simdrive.types import Bool, EpisodeLog, Float
@@ -238,27 +240,35 @@ def _worst_case(log: EpisodeLog, most_mps2: float, horizon_s: float) -> float:
     return _first_touch(apart[soon], rate[soon], touch[soon], most_mps2, horizon_s)
 
 
+@jit
+def _clear(apart: Float, rate: Float, touch: Float, pair: int, most_mps2: float, t: float) -> float:
+    x, y = apart[pair, 0] + rate[pair, 0] * t, apart[pair, 1] + rate[pair, 1] * t
+    return math.sqrt(x * x + y * y) - touch[pair] - most_mps2 * t * t
+
+
+@jit
 def _first_touch(apart: Float, rate: Float, touch: Float, most_mps2: float, horizon_s: float) -> float:
-    """Return the first time at which growing circles touch, by steps and a bisection of the first pair to do so."""
-
-    def clear(where: Float, moved: Float, radii: Float, t: float) -> Float:
-        at = where + moved * t
-        free: Float = np.hypot(at[:, 0], at[:, 1]) - radii - most_mps2 * t * t
-        return free
-
-    for step in range(round(horizon_s / _FINE_S) + 1):
-        hit = clear(apart, rate, touch, step * _FINE_S) <= 0.0
-        if not hit.any():
-            continue
-        if step == 0:
-            return 0.0
-        low, high = (step - 1) * _FINE_S, step * _FINE_S
-        for _ in range(40):
-            middle = 0.5 * (low + high)
-            met = bool((clear(apart[hit], rate[hit], touch[hit], middle) <= 0.0).any())
-            low, high = (low, middle) if met else (middle, high)
-        return min(high, horizon_s)
-    return horizon_s
+    """Return the first time at which growing circles touch: for each pair by steps and a bisection of the first one."""
+    found = horizon_s
+    for pair in range(len(touch)):
+        for step in range(round(horizon_s / _FINE_S) + 1):
+            high = step * _FINE_S
+            if high > found + _FINE_S:
+                break
+            if _clear(apart, rate, touch, pair, most_mps2, high) > 0.0:
+                continue
+            if step == 0:
+                return 0.0
+            low = high - _FINE_S
+            for _ in range(40):
+                middle = 0.5 * (low + high)
+                if _clear(apart, rate, touch, pair, most_mps2, middle) <= 0.0:
+                    high = middle
+                else:
+                    low = middle
+            found = min(found, high)
+            break
+    return found
 
 
 def min_wttc(name: str = "min_wttc_s", most_mps2: float = DRY_ROAD_MPS2, horizon_s: float = 5.0) -> Scored:

@@ -92,10 +92,11 @@ class R157:
         play = {"cut_in": _cut_in, "cut_out": _cut_out, "deceleration": _deceleration}[self._kind]
         actors, row = play(stage, params, rng, hazard, speed)
         sun = Lighting(float(rng.uniform(25.0, 65.0)), float(rng.uniform(0.0, 360.0)), float(rng.uniform(0.0, 0.4)))
-        return stage.world(
+        world = stage.world(
             goal_m=max(speed * (BEGIN_S + _AFTER_S), 30.0), time_limit_s=40.0, lighting=sun, hazard=hazard,
             hazard_actors=actors, hazard_row=row,
         )  # fmt: skip
+        return replace(world, progress_asked=False)  # the regulation asks whether there is contact, and nothing else
 
 
 def _car(stage: Stage, rng: np.random.Generator, name: str, lane: LaneIndex, gap_m: float, speed_mps: float,

@@ -240,13 +240,11 @@ def _peak_bytes() -> int:
 
 def _data(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
     """Make samples; who drives and who answers may be models of earlier stages."""
-    if settings["agent"] in known:
-        driver = {
-            "_target_": "simdrive.agents.vlm.Vlm",
-            "model": str(known[settings["agent"]].result),
-            "threads": 1,
-            "constrained": True,
-        }
+    given = settings["agent"]  # a name, or with how the model of an earlier stage drives: {model: see, quantile: 0.3}
+    how = dict(given) if isinstance(given, Mapping) else {"model": given}
+    if how["model"] in known:
+        how["model"] = str(known[how["model"]].result)
+        driver = {"_target_": "simdrive.agents.vlm.Vlm", "threads": 1, "constrained": True, **how}
         settings["agent"] = str(folder / "agent.yaml")
         Path(settings["agent"]).write_text(yaml.safe_dump(driver))
     samples = sum(shard.samples for shard in make_data(data_request(settings), folder, workers))

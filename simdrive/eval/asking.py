@@ -8,13 +8,16 @@ median).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 
 from simdrive.errors import AgentUnavailableError
 from simdrive.sim.plans import plan_errors
-from simdrive.types import Agent, Float, ObservationBatch, PlanBatch, RequestStatus, WorldView
+from simdrive.types import Agent, Float, Long, ObservationBatch, PlanBatch, RequestStatus, WorldView
 
 JUMP_M = 5.0  # a plan starts no farther than this from the ego
 FASTEST_MPS = 90.0  # beyond that, no two points are farther apart than this speed allows
@@ -37,7 +40,39 @@ class Answer:
     looked: Float | None = None  # [C, R, W] attention to the agent's cameras
 
 
-def ask(agent: Agent, batch: ObservationBatch) -> list[Answer]:
+@dataclass(frozen=True)
+class Answers(Sequence[Answer]):
+    """The answers to N requests as columns; each of them, taken by its number, is an ``Answer``."""
+
+    status: npt.NDArray[np.int8]  # [N] RequestStatus
+    plans: Float  # [N, P, 5]; without meaning where the status is not OK, NaN behind the end of a shorter plan
+    tokens: Long  # [N, 3] prompt, image, output; -1 = unknown
+    text: Sequence[str]
+    looked: Sequence[Float | None] | None = None  # [C, R, W] each; None = nothing was said about any
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.status)
+
+    @overload
+    def __getitem__(self, row: int) -> Answer: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Answer]: ...
+    def __getitem__(self, row: int | slice) -> Answer | list[Answer]:
+        """Return one answer, its plan without padding."""
+        if isinstance(row, slice):
+            return [self[place] for place in range(*row.indices(len(self)))]
+        status = RequestStatus(self.status[row])
+        plan = self.plans[row] if status is RequestStatus.OK else None
+        if plan is not None and np.isnan(plan[-1, 0]):
+            plan = _trimmed(plan)
+        prompt, image, output = self.tokens[row].tolist()
+        return Answer(
+            status, plan, (prompt, image, output), self.text[row], None if self.looked is None else self.looked[row]
+        )
+
+
+def ask(agent: Agent, batch: ObservationBatch) -> Answers:
     """Return the agent's answer to every row, failures included."""
     try:
         return _answers(batch, agent.plan(batch), len(agent.wants.cameras))
@@ -45,12 +80,33 @@ def ask(agent: Agent, batch: ObservationBatch) -> list[Answer]:
         raise
     except Exception as error:  # an agent may raise anything
         if len(batch) > 1:
-            return [answer for row in range(len(batch)) for answer in ask(agent, single(batch, row))]
+            return _joined([ask(agent, single(batch, row)) for row in range(len(batch))])
         status = RequestStatus.TIMEOUT if isinstance(error, TimeoutError) else RequestStatus.EXCEPTION
-        return [Answer(status, text=f"{type(error).__name__}: {error}")]
+        return Answers(
+            np.array([status], np.int8), np.full((1, 1, 5), np.nan), np.full((1, 3), -1),
+            (f"{type(error).__name__}: {error}",),
+        )  # fmt: skip
 
 
-def _answers(batch: ObservationBatch, given: PlanBatch, cameras: int) -> list[Answer]:
+def _joined(parts: Sequence[Answers]) -> Answers:
+    """Return answers one after the other, shorter plans padded."""
+    longest = max(part.plans.shape[1] for part in parts)
+    plans = np.full((sum(map(len, parts)), longest, 5), np.nan)
+    first = 0
+    for part in parts:
+        plans[first : first + len(part), : part.plans.shape[1]] = part.plans
+        first += len(part)
+    said = any(part.looked is not None for part in parts)
+    return Answers(
+        np.concatenate([part.status for part in parts]),
+        plans,
+        np.concatenate([part.tokens for part in parts]),
+        [text for part in parts for text in part.text],
+        [share for part in parts for share in part.looked or (None,) * len(part)] if said else None,
+    )
+
+
+def _answers(batch: ObservationBatch, given: PlanBatch, cameras: int) -> Answers:
     """Return the rows of a plan batch, each checked.
 
     Raises:
@@ -64,13 +120,12 @@ def _answers(batch: ObservationBatch, given: PlanBatch, cameras: int) -> list[An
     errors = given.error if given.error is not None else (None,) * len(batch)
     if not len(usage) == len(texts) == len(errors) == len(batch):
         raise ValueError(f"usage, text and error need {len(batch)} rows, like the observations")
-    looked = None if given.looked is None else _shares(given.looked, len(batch), cameras)
-    wrong = plan_faults(plans, batch.ego[:, :2]).tolist()
-    tokens = [(prompt, image, output) for prompt, image, output in usage.tolist()]
-    answers = [_answer(plans[row], errors[row], wrong[row], tokens[row], texts[row]) for row in range(len(batch))]
-    if looked is None:
-        return answers
-    return [dataclasses.replace(answer, looked=share) for answer, share in zip(answers, looked, strict=True)]
+    looked = None if given.looked is None else list(_shares(given.looked, len(batch), cameras))
+    status = np.where(plan_faults(plans, batch.ego[:, :2]), RequestStatus.INVALID, RequestStatus.OK).astype(np.int8)
+    for row, error in enumerate(errors):
+        if error is not None:
+            status[row] = _STATUS.get(error, RequestStatus.INVALID)
+    return Answers(status, plans, usage, texts, looked)
 
 
 def _shares(looked: Float, rows: int, cameras: int) -> np.ndarray:
@@ -81,14 +136,6 @@ def _shares(looked: Float, rows: int, cameras: int) -> np.ndarray:
     if not (np.isfinite(shares).all() and (shares >= 0.0).all()):
         raise ValueError("looked has shares below zero, infinite or NaN; needed: what part of the attention is where")
     return shares
-
-
-def _answer(plan: Float, error: str | None, wrong: bool, tokens: tuple[int, int, int], text: str) -> Answer:
-    if error is not None:
-        return Answer(_STATUS.get(error, RequestStatus.INVALID), None, tokens, text)
-    if wrong:
-        return Answer(RequestStatus.INVALID, None, tokens, text)
-    return Answer(RequestStatus.OK, _trimmed(plan) if np.isnan(plan[-1, 0]) else plan, tokens, text)
 
 
 def plan_faults(plans: Float, ego_xy: Float) -> np.ndarray:

@@ -5,6 +5,7 @@ parts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from simdrive.eval.files import write_atomically
 from simdrive.eval.schema import parquet_writer
 
 # Plan rows per row group: fixed, so that row groups do not depend on how the work was cut into parts.
-GROUP_ROWS = {"episodes": 4096, "steps": 64, "actors": 16, "requests": 16}
+GROUP_ROWS = {"episodes": 4096, "steps": 64, "actors": 64, "requests": 64}
 
 
 def read_file(path: Path, row: int | None = None) -> pa.Table:
@@ -69,22 +70,30 @@ class _Parts:
         self._last = {part: row for row, part in sorted(part_of_row.items())}
         self._open: dict[str, tuple[pa.Table, np.ndarray]] = {}
 
-    def rows(self, row: int) -> pa.Table:
-        """Return the table rows of one plan row; must be called with ascending plan rows."""
-        part = self._part_of_row[row]
+    def rows(self, first: int, end: int) -> Iterator[pa.Table]:
+        """Yield the table rows of plan rows ``first`` .. ``end - 1``; must be called with ascending plan rows."""
+        while first < end:
+            part = self._part_of_row[first]
+            last = first
+            while last + 1 < end and self._part_of_row[last + 1] == part:
+                last += 1
+            yield self._slice(part, first, last)
+            first = last + 1
+
+    def _slice(self, part: str, first: int, last: int) -> pa.Table:
         if part not in self._open:
             table = read_file(self._folder / part)
             self._open[part] = table, table.column("row").to_numpy()
         table, index = self._open[part]
-        start, end = np.searchsorted(index, [row, row + 1])
-        if self._last[part] == row:
+        start, end = np.searchsorted(index, [first, last + 1])
+        if self._last[part] == last:
             del self._open[part]
         return table.slice(start, end - start)
 
 
 def _groups(parts: _Parts, rows: int, per_group: int) -> Iterator[pa.Table]:
     for first in range(0, rows, per_group):
-        slices = [parts.rows(row) for row in range(first, min(first + per_group, rows))]
+        slices = list(parts.rows(first, min(first + per_group, rows)))
         yield pa.concat_tables(slices).combine_chunks()
 
 
@@ -109,12 +118,14 @@ def compact_table(task: CompactTask) -> None:
     """Write one table with all plan rows in order, atomically."""
 
     def write(temporary: Path) -> None:
+        groups = _groups(_Parts(task.folder, task.part_of_row), len(task.part_of_row), GROUP_ROWS[task.name])
         writer: pq.ParquetWriter | None = None
-        parts = _Parts(task.folder, task.part_of_row)
-        for group in _groups(parts, len(task.part_of_row), GROUP_ROWS[task.name]):
-            if writer is None:
-                writer = parquet_writer(temporary, group.schema.remove_metadata())
-            writer.write_table(group, row_group_size=max(len(group), 1))
+        with ThreadPoolExecutor(1) as reader:  # the next rows are read while these are written
+            coming = reader.submit(next, groups, None)
+            while (group := coming.result()) is not None:
+                coming = reader.submit(next, groups, None)
+                writer = writer or parquet_writer(temporary, group.schema.remove_metadata())
+                writer.write_table(group, row_group_size=max(len(group), 1))
         if writer is not None:
             writer.close()
 

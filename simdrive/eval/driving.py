@@ -43,6 +43,14 @@ class Takeover(NamedTuple):
     made_at: Float  # [3] x, y, heading of the ego at t_obs_us
 
 
+class Together(NamedTuple):
+    """Answers that take over at once, at the time of their observations."""
+
+    worlds: Long  # [N]
+    plans: Float  # [N, P, 5] world frame, times from t_obs_us
+    t_obs_us: int
+
+
 class Emergency(NamedTuple):
     """A world whose car must do without a plan."""
 
@@ -103,8 +111,11 @@ class Driving:
         self._now_us = np.zeros(count, np.int64)
         self._renew_us = HOLD_RENEWED_US
 
-    def take(self, now_us: int, taken: Sequence[Takeover], emergencies: Sequence[Emergency]) -> None:
+    def take(self, now_us: int, taken: Sequence[Takeover] | Together, emergencies: Sequence[Emergency]) -> None:
         """Put answers in charge of their worlds, and slow down where one is missing."""
+        if isinstance(taken, Together):
+            self._follow_together(taken)
+            return
         for takeover in taken:
             self._adopt(takeover, now_us)
         for emergency in emergencies:
@@ -133,6 +144,14 @@ class Driving:
         self.plan_t_obs_us[world] = t_obs_us
         self.has_plan[world] = self._arrived[world] = True
         self._emergency[world] = False
+
+    def _follow_together(self, taken: Together) -> None:
+        worlds, points = taken.worlds, taken.plans.shape[1]
+        self._widen(points)
+        self.plans[worlds, :points] = taken.plans
+        self.plans[worlds, points:] = taken.plans[:, -1:]
+        self.plan_t_us[worlds] = self.plan_t_obs_us[worlds] = taken.t_obs_us
+        self.has_plan[worlds] = self._arrived[worlds] = True
 
     def slow_down(self, emergency: Emergency, now_us: int) -> None:
         """Let a world follow its lane and slow down until a plan takes over."""
@@ -203,10 +222,13 @@ class Driving:
             self._put(int(world), hold[world], now_us)
 
     def _put(self, world: int, plan: Float, t_zero_us: int) -> None:
-        longer = len(plan) - self.plans.shape[1]
-        if longer > 0:
-            self.plans = np.concatenate([self.plans, np.repeat(self.plans[:, -1:], longer, axis=1)], axis=1)
+        self._widen(len(plan))
         self.plans[world, : len(plan)] = plan
         # Repeating the last point changes nothing for a plan: no time and no way lies between the copies.
         self.plans[world, len(plan) :] = plan[-1]
         self.plan_t_us[world] = t_zero_us
+
+    def _widen(self, points: int) -> None:
+        longer = points - self.plans.shape[1]
+        if longer > 0:
+            self.plans = np.concatenate([self.plans, np.repeat(self.plans[:, -1:], longer, axis=1)], axis=1)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from simdrive.eval import schema
-from simdrive.eval.looked_codec import looked_from, looked_lists, looked_text
+from simdrive.eval.looked_codec import looked_column, looked_from, looked_text
 from simdrive.eval.plan import PlannedEpisode, parse_case
 from simdrive.eval.schema import RunTables
 from simdrive.metrics.evaluate import Evaluation
@@ -111,9 +111,7 @@ def _requests(results: Sequence[EpisodeResult]) -> pa.Table:
         "row": _row_column(results, lambda log: len(log.requests.status)),
         "request": _joined(results, lambda log: np.arange(len(log.requests.status), dtype=np.int32)),
         "status": pa.array(schema.STATUS_NAMES).take(pa.array(_joined(results, lambda log: log.requests.status))),
-        **{
-            name: [word for result in results for word in getattr(result.log.requests, name)] for name in _REQUEST_WORDS
-        },
+        **{name: _words(name, results) for name in _REQUEST_WORDS},
     }
     stages = _joined(results, lambda log: log.requests.stages_us)
     for index, stage in enumerate(STAGES):
@@ -122,8 +120,15 @@ def _requests(results: Sequence[EpisodeResult]) -> pa.Table:
         if name not in columns and name not in (*schema.PLAN_LISTS, "looked"):
             columns[name] = np.concatenate([getattr(result.log.requests, name) for result in results])
     columns |= _plan_lists(results)
-    columns["looked"] = [share for result in results for share in looked_lists(result.log.requests)]
+    columns["looked"] = looked_column([result.log.requests for result in results])
     return _table(schema.REQUESTS, columns)
+
+
+def _words(name: str, results: Sequence[EpisodeResult]) -> Any:
+    said = [getattr(result.log.requests, name) for result in results]
+    if not any(any(words) for words in said):
+        return pa.repeat("", sum(map(len, said)))
+    return [word for words in said for word in words]
 
 
 def _plan_lengths(plan: Float) -> Array:

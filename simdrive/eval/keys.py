@@ -13,8 +13,8 @@ from simdrive.types import Case
 
 # Whatever changes here may change what an episode file holds.
 _LOOP = (
-    "adopting", "asking", "driving", "ending", "episode", "fast", "foresight", "junctions", "observe", "pictures", "recorder",
-    "reference", "requests", "rollout", "telling",
+    "adopting", "asking", "driving", "ending", "episode", "fast", "foresight", "immediate", "junctions", "observe",
+    "pictures", "recorder", "reference", "requests", "rollout", "telling",
 )  # fmt: skip
 SOURCES = (
     "corrupt", "sim", "scenarios", "agents", "latency", "metrics", "configs/metric", "geometry.py", "streams.py",

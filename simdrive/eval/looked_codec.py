@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
+import pyarrow as pa
 
 from simdrive.streams import canonical_json
 from simdrive.types import CameraSpec, Looked, RequestLog
@@ -20,8 +21,15 @@ def looked_text(looked: Looked | None) -> str:
     return canonical_json({"cameras": [asdict(camera) for camera in looked.cameras], "grid": [rows, columns]})
 
 
-def looked_lists(requests: RequestLog) -> list[list[float]]:
-    """Return the shares of each request as a flat list; empty where nobody looked."""
+def looked_column(logs: Sequence[RequestLog]) -> pa.Array:
+    """Return the shares of all requests as one column of flat lists; empty where nobody looked."""
+    if all(requests.looked is None for requests in logs):
+        ends = np.zeros(sum(len(requests.status) for requests in logs) + 1, np.int32)
+        return pa.ListArray.from_arrays(pa.array(ends), pa.array([], pa.float32()))
+    return pa.array([share for requests in logs for share in _lists(requests)], pa.list_(pa.float32()))
+
+
+def _lists(requests: RequestLog) -> list[list[float]]:
     if requests.looked is None:
         return [[] for _ in requests.status]
     flat = requests.looked.share.reshape(len(requests.status), -1)
@@ -29,7 +37,7 @@ def looked_lists(requests: RequestLog) -> list[list[float]]:
 
 
 def looked_from(text: str, lists: Sequence[Sequence[float]]) -> Looked | None:
-    """Return what :func:`looked_text` and :func:`looked_lists` were made of."""
+    """Return what :func:`looked_text` and :func:`looked_column` were made of."""
     if not text:
         return None
     told = json.loads(text)

@@ -12,6 +12,7 @@ from simdrive.eval.rollout import rollout
 from simdrive.latency.modes import LatencySetting, Mode
 from simdrive.latency.source import Constant
 from simdrive.sim.search import search
+from simdrive.sim.spec import WorldSpec
 from simdrive.sim.tracker import TrackerLimits
 from simdrive.types import Case, EndReason, EpisodeLog
 
@@ -27,7 +28,7 @@ class CaseReference:
     case: Case
     avoidable: bool
     hazard_us: int  # the hazard first existed and was in line of sight; -1 = never
-    expert_progress_m: float  # along the route, at zero latency
+    expert_progress_m: float  # along the route, at zero latency; 0 where no progress is asked for
     valid: bool  # False: a crash among others blocks even the expert, so the case is unusable
 
 
@@ -46,9 +47,34 @@ def references(
     """
     found: list[CaseReference] = []
     for start in range(0, len(cases), _BATCH):
-        drives = reference_drives(cases[start : start + _BATCH], expert, frequency_hz, limits)
-        found += [reference for reference, _ in drives]
+        part = settled(cases[start : start + _BATCH], expert, frequency_hz, limits)
+        found += [reference for reference, _ in part]
     return found
+
+
+def settled(
+    cases: Sequence[Case],
+    expert: str = EXPERT,
+    frequency_hz: int = 50,
+    limits: TrackerLimits = TrackerLimits(),  # noqa: B008 - frozen
+) -> list[tuple[CaseReference, EpisodeLog | None]]:
+    """Return each reference, with the expert's episode where that had to be driven."""
+    idle = tuple(case for case in cases if not _needs_expert(world_of(case)))
+    driven = iter(reference_drives([c for c in cases if _needs_expert(world_of(c))], expert, frequency_hz, limits))
+    known = iter(search(started(idle, frequency_hz), limits) if idle else ())
+    found: list[tuple[CaseReference, EpisodeLog | None]] = []
+    for case in cases:
+        if _needs_expert(world_of(case)):
+            found.append(next(driven))
+        else:
+            fact = next(known)
+            found.append((CaseReference(case, fact.avoidable, fact.hazard_us, 0.0, valid=True), None))
+    return found
+
+
+def _needs_expert(spec: WorldSpec) -> bool:
+    """Whether only a drive tells how far one gets, or whether a crash among others blocks the way."""
+    return spec.progress_asked or len(spec.actors) > 1
 
 
 def reference_drives(
@@ -61,6 +87,8 @@ def reference_drives(
     ``immediate``.
     """
     chosen = tuple(cases)
+    if not chosen:
+        return []
     episodes = [
         EpisodeInput(case, world_of(case), found.avoidable, found.hazard_us)
         for case, found in zip(chosen, search(started(chosen, frequency_hz), limits), strict=True)
@@ -73,7 +101,7 @@ def reference_drives(
 
 
 def _reference(log: EpisodeLog) -> tuple[CaseReference, EpisodeLog]:
-    progress_m = float(log.route_s[-1]) - log.route_start_s
+    progress_m = float(log.route_s[-1]) - log.route_start_s if world_of(log.case).progress_asked else 0.0
     valid = log.end != EndReason.BLOCKED
     reference = CaseReference(log.case, log.avoidable, log.hazard_us, progress_m, valid)
     return reference, replace(log, expert_progress_m=progress_m)

@@ -11,7 +11,7 @@ from simdrive.eval.asking import Answer
 from simdrive.eval.driving import Driving, Emergency, Takeover
 from simdrive.eval.foresight import counted_later
 from simdrive.eval.recorder import Rows
-from simdrive.eval.telling import Start, tells_nothing, with_foresight, with_limits, with_pending
+from simdrive.eval.telling import Start, Starts, tells_nothing, with_foresight, with_limits, with_pending
 from simdrive.latency.modes import LatencySetting
 from simdrive.latency.scheduler import NEVER, Scheduler
 from simdrive.latency.source import Conditioned, RequestBatch
@@ -69,7 +69,7 @@ class Requests:
             self._clocks[world].offer(frame, now_us)
         self._due_us[worlds] = now_us
 
-    def starting(self, now_us: int) -> list[Start]:
+    def starting(self, now_us: int) -> Starts:
         """Return the requests that start up to now, at most one per world; answer them, then call again."""
         starts: list[Start] = []
         for world in np.flatnonzero(self._due_us <= now_us).tolist():
@@ -80,13 +80,14 @@ class Requests:
                 self._settled.append(world)
             else:
                 starts.append((world, request))
-        return starts
+        slots, frames = [world for world, _ in starts], [request.frame for _, request in starts]
+        return Starts(np.array(slots, dtype=np.int64), np.array(frames, dtype=np.int64), tuple(starts))
 
-    def told(self, batch: ObservationBatch, starts: Sequence[Start], driving: Driving) -> ObservationBatch:
+    def told(self, batch: ObservationBatch, starting: Starts, driving: Driving) -> ObservationBatch:
         """Return observations with what the agent is told beside them: pending plans, token limits, a later ego."""
         if self._silent:
             return batch
-        latency = self._latency
+        latency, starts = self._latency, starting.each
         if latency.mode.shows_pending:
             batch = with_pending(batch, starts, self._clocks, self._answers)
         if latency.deadline is not None and latency.deadline.miss == "early_exit":
@@ -100,8 +101,9 @@ class Requests:
         world, request = start
         return self._answers[world].get(request.index - 1, Answer(RequestStatus.UNFINISHED))
 
-    def answer(self, starts: Sequence[Start], answers: Sequence[Answer]) -> None:
+    def answer(self, starting: Starts, answers: Sequence[Answer]) -> None:
         """Price the answers to requests that just started, which sets when they count."""
+        starts, answers = starting.each, list(answers)
         if self._later_us is not None:
             answers = [counted_later(a, us) for a, us in zip(answers, self._later_us.tolist(), strict=True)]
         stages = self._price(starts, answers).tolist()
@@ -179,13 +181,13 @@ class Requests:
             image_tokens=tokens[:, 1],
             output_tokens=tokens[:, 2],
             blind_m=np.array([blind.get(r.index, np.nan) for r in requests], dtype=np.float64),
-            plan=_stacked([answer.plan for answer in answers]),
+            plan=stacked([answer.plan for answer in answers]),
             text=tuple(answer.text for answer in answers),
             dropped_frames=self._clocks[world].dropped_frames,
             missed=np.array([r.missed for r in requests], dtype=np.bool_),
             branch=tuple(r.branch for r in requests),
             state=tuple(self._state[world].get(r.index, "") for r in requests),
-            looked=_looked([answer.looked for answer in answers], self._agent.wants.cameras),
+            looked=looked_log([answer.looked for answer in answers], self._agent.wants.cameras),
         )
         places = np.full(len(requests) + 1, -1, np.int32)  # the last one answers index -1: no plan
         for place, request in enumerate(requests):
@@ -194,7 +196,7 @@ class Requests:
         return log, places
 
 
-def _looked(shares: Sequence[Float | None], cameras: tuple[CameraSpec, ...]) -> Looked | None:
+def looked_log(shares: Sequence[Float | None], cameras: tuple[CameraSpec, ...]) -> Looked | None:
     """Return where answers looked, NaN where there is none; None if nothing was said about any.
 
     The first answer sets the grid; one with another grid counts as if it had said nothing.
@@ -209,11 +211,14 @@ def _looked(shares: Sequence[Float | None], cameras: tuple[CameraSpec, ...]) -> 
     return Looked(cameras, stacked)
 
 
-def _stacked(plans: Sequence[Float | None]) -> Float:
-    """Return plans as ``[K, P, 5]``, P that of the longest, NaN where there is none."""
-    longest = max((len(plan) for plan in plans if plan is not None), default=0)
-    stacked = np.full((len(plans), longest, 5), np.nan)
-    for row, plan in zip(stacked, plans, strict=True):
+def stacked(plans: Sequence[Float | None]) -> Float:
+    """Return plans ``[P, 5]`` as ``[K, P, 5]``, P that of the longest, NaN where there is none."""
+    lengths = {0 if plan is None else len(plan) for plan in plans}
+    if len(lengths) == 1 and 0 not in lengths:
+        return np.stack([plan for plan in plans if plan is not None])
+    longest = max(lengths, default=0)
+    found = np.full((len(plans), longest, 5), np.nan)
+    for row, plan in zip(found, plans, strict=True):
         if plan is not None:
             row[: len(plan)] = plan
-    return stacked
+    return found

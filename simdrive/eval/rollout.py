@@ -14,10 +14,11 @@ import numpy as np
 from simdrive.corrupt.corruption import Corruption
 from simdrive.errors import ParameterError
 from simdrive.eval.asking import ask
-from simdrive.eval.driving import Driving
+from simdrive.eval.driving import Driving, Together
 from simdrive.eval.ending import Ending
 from simdrive.eval.episode import EpisodeInput, episode_log
 from simdrive.eval.fast import FastPlanner
+from simdrive.eval.immediate import Immediate
 from simdrive.eval.observe import observe
 from simdrive.eval.pictures import Pictures
 from simdrive.eval.recorder import Recorder
@@ -77,7 +78,7 @@ def rollout(
     book, ending = Recorder(worlds, phase_us, light), Ending(worlds)
     driving = Driving(worlds, latency, limits)
     fast = FastPlanner(latency.mode.fast, worlds) if latency.mode.name == "dual_rate" else None
-    requests = Requests(keys, phase_us, agent, latency)
+    requests = Immediate(len(keys), agent) if latency.immediate else Requests(keys, phase_us, agent, latency)
     agent.reset(np.arange(worlds.size))
     logs: dict[int, EpisodeLog] = {}
     active, tick, now_us = np.ones(worlds.size, np.bool_), 0, 0
@@ -87,14 +88,12 @@ def rollout(
         frames = book.record(seen, now_us, ending.driven_m)
         requests.offer(seen, frames, now_us)
         while starts := requests.starting(now_us):  # till nothing is left to finish, publish or start
-            slots = np.array([world for world, _ in starts])
-            shown = np.array([request.frame for _, request in starts])
-            ages = driving.age_us(slots, now_us)
-            batch = observe(worlds, book.rows, agent.wants, pictures, slots, shown, ages)
+            ages = driving.age_us(starts.slots, now_us)
+            batch = observe(worlds, book.rows, agent.wants, pictures, starts.slots, starts.frames, ages)
             batch = requests.told(batch, starts, driving)
             requests.answer(starts, ask(agent, batch))
         taken, emergencies = requests.settled(now_us, ending.driven_m, book.rows)
-        if fast is None:
+        if fast is None or isinstance(taken, Together):
             driving.take(now_us, taken, emergencies)
         else:
             fast.drive(now_us, seen, frames, book.rows, taken, emergencies, driving)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +18,19 @@ from simdrive.latency.source import RequestBatch
 from simdrive.types import Float, Long, ObservationBatch
 
 Start = tuple[int, Request]  # world and what starts there
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Requests that start now: the worlds ``[N]`` and the frames ``[N]`` that they are made of."""
+
+    slots: Long
+    frames: Long
+    each: tuple[Start, ...] = ()  # empty where nothing is scheduled
+
+    def __len__(self) -> int:
+        """Return how many start."""
+        return len(self.slots)
 
 
 def tells_nothing(latency: LatencySetting) -> bool:

@@ -23,7 +23,7 @@ from simdrive.eval.episode_codec import EpisodeResult, encode
 from simdrive.eval.grid import AgentConfig, LatencyConfig
 from simdrive.eval.plan import PlannedEpisode
 from simdrive.eval.prepared import started, world_of
-from simdrive.eval.reference import CaseReference, reference_drives
+from simdrive.eval.reference import CaseReference, settled
 from simdrive.eval.rollout import rollout
 from simdrive.eval.schema import RunTables
 from simdrive.eval.store import RunStore
@@ -130,12 +130,13 @@ def _store(out: str, plan_rows: int) -> RunStore:
 
 def settle_references(task: ReferenceTask) -> Settled:
     """Settle avoidability and the expert's progress of some cases."""
-    drives = reference_drives(task.cases)
-    references = tuple(reference for reference, _ in drives)
-    if task.block is None:
+    found = settled(task.cases)
+    references = tuple(reference for reference, _ in found)
+    logs = [log for _, log in found if log is not None]
+    if task.block is None or len(logs) < len(found):
         return Settled(references, None)
     planned = [task.block.entry(task.place + number, reference) for number, reference in enumerate(references)]
-    return Settled(references, _scored(planned, [log for _, log in drives], task.metrics))
+    return Settled(references, _scored(planned, logs, task.metrics))
 
 
 def keep_chunk(task: KeepTask) -> ChunkResult:

@@ -42,6 +42,8 @@ _BY_LANES = (Behaviour.IDM, Behaviour.CONTROLLED, Behaviour.LINEAR)
 # The same case is driven by several agents: what lies beside its route is worked out once per process.
 _KNOWN_WIDTHS: dict[bytes, Float] = {}
 _MOST_WIDTHS = 4096
+_KNOWN_ROUTES: dict[tuple[Any, ...], Float] = {}  # by map, lanes, start and goal
+_MOST_ROUTES = 1024
 
 
 def assemble(specs: Sequence[WorldSpec]) -> Batch:
@@ -204,7 +206,14 @@ def _route(spec: WorldSpec) -> Float:
         raise ParameterError(
             f"ego_route: starts with {spec.ego_route[:1]}, the ego stands on lane {spec.ego.lane}; begin with that lane"
         )
-    return build_route(spec.road, spec.ego_route, start, ROUTE_BEHIND_M, spec.goal_m + ROUTE_BEYOND_M)
+    key = (spec.road.key, spec.ego_route, start, spec.goal_m)
+    known = _KNOWN_ROUTES.get(key)
+    if known is None:
+        known = build_route(spec.road, spec.ego_route, start, ROUTE_BEHIND_M, spec.goal_m + ROUTE_BEYOND_M)
+        if len(_KNOWN_ROUTES) >= _MOST_ROUTES:
+            _KNOWN_ROUTES.clear()
+        _KNOWN_ROUTES[key] = known
+    return known
 
 
 def _start_ego(batch: Batch, spec: WorldSpec, w: int) -> None:

@@ -77,6 +77,8 @@ class Worlds:
         self._hazard_row = np.array([spec.hazard_row for spec in specs], np.int64)
         self._lead_in_s = np.array([spec.lead_in_s for spec in specs])
         self._has_hazard = np.array([bool(spec.hazard_actors) for spec in specs])
+        self.cruise_speed_mps: Float = np.array([spec.cruise_speed_mps for spec in specs], np.float64)
+        self.command: Int = np.array([spec.command for spec in specs], np.int32)
 
     # --- what there is ---------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from simdrive.compress.samples import Pictured
 from simdrive.compress.shadow.differences import MEASURES, plan_differences
 from simdrive.compress.shadow.slices import distance_name, nearest_ahead, speed_name
 from simdrive.errors import ParameterError
-from simdrive.eval.asking import Answer, ask
+from simdrive.eval.asking import Answers, ask
 from simdrive.scenarios.lights import lighting_name
 from simdrive.sim.spec import Lighting
 from simdrive.types import (
@@ -31,8 +31,6 @@ from simdrive.types import (
     TokenUsage,
     Wants,
 )
-
-Answers = list[Answer]
 
 
 @dataclass(frozen=True)
