@@ -48,7 +48,7 @@ def observe(
             ],
             axis=1,
         ),
-        route=np.take(worlds.route, slots, axis=0),
+        route=worlds.route[slots],
         route_s=rows.route_s[at],
         route_r=rows.route_r[at],
         lane_left_m=worlds.lane_left_m[slots],
