@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from simdrive.errors import SimdriveError
@@ -74,3 +75,19 @@ def load_checkpoint(
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": packed, "param_groups": groups})
     return state
+
+
+def load_head(out: Path, head: torch.nn.Module | None) -> bool:
+    """Give a dense head what the one of another training under ``out`` had learned; False if none fits."""
+    file = out / FOLDER / "model.safetensors"
+    if head is None or not file.is_file():
+        return False
+    own = {f"head.{name}": parameter for name, parameter in head.named_parameters()}
+    with safe_open(str(file), "pt") as weights:
+        named = set(weights.keys())
+        if any(name not in named or weights.get_slice(name).get_shape() != list(p.shape) for name, p in own.items()):
+            return False
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(weights.get_tensor(name))
+    return True

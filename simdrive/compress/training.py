@@ -13,6 +13,7 @@ import torch
 
 from simdrive.agents.language.questions import every_word
 from simdrive.compress.charge import charge_on, regrown
+from simdrive.compress.checkpoint import load_head
 from simdrive.compress.distill.settings import DistillSettings
 from simdrive.compress.learner import Learner
 from simdrive.compress.processes import Processes, join, started_together, together
@@ -86,6 +87,8 @@ def train(request: TrainRequest, say: Say) -> Path:
         model, tokenizer, processor, samples, request.settings, request.out, device, processes, objective, memory
     )
     resumed = trainer.resume()
+    if not resumed and request.init is not None:
+        load_head(request.init.parent, trainer.learner.head)  # a new one would shake the tower until it has caught up
     count = sum(p.numel() for p in model.parameters())
     if processes.rank == 0:
         say(f"{request.name}: {count:,} weights, {len(samples):,} samples, step {trainer.step} of {request.settings.steps}"

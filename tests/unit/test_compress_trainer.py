@@ -1,6 +1,7 @@
 """The training loop on a model of a few thousand weights."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from test_compress_samples import PICTURED, written
 
 from simdrive.agents.language.questions import every_word
-from simdrive.compress.checkpoint import load_checkpoint
+from simdrive.compress.checkpoint import load_checkpoint, load_head
 from simdrive.compress.lessons import lesson_named, turns_of
 from simdrive.compress.settings import TrainSettings
 from simdrive.compress.soft_labels import SoftLabels
@@ -156,6 +157,22 @@ def test_the_dense_task_is_learned_and_its_run_goes_on_identically(tmp_path: Pat
     assert parts.resume()
     parts.run()
     assert weights(parts).tobytes() == weights(whole).tobytes()
+
+
+def test_a_later_training_keeps_the_head_of_the_one_it_began_with(tmp_path: Path) -> None:
+    chosen = {"dense": 1.0, "see_first": 6}
+    first, later = trainer(tmp_path, "first", **chosen), trainer(tmp_path, "later", **chosen, seed=9)
+    first.run()
+    ours, theirs = first.learner.head, later.learner.head
+    assert ours is not None
+    assert theirs is not None
+    assert load_head(tmp_path / "first", theirs)
+    for kept, taken in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(kept, taken)
+    wider = trainer(tmp_path, "wider", replace(TINY, text_width=48), **chosen).learner.head
+    assert not load_head(tmp_path / "first", wider)
+    assert not load_head(tmp_path / "nowhere", theirs)
+    assert not load_head(tmp_path / "first", None)
 
 
 @pytest.mark.parametrize("family", ["internvl", "qwen2_5_vl"])
