@@ -23,6 +23,6 @@ def judged(
     if closed_loop.cases:
         from simdrive.agents.vlm import Vlm
 
-        agent = Vlm(str(folder), device=device)
+        agent = Vlm(str(folder), device=device, **closed_loop.driver)
         found["driving"] = drive(agent, validation_cases(closed_loop), closed_loop)
     return found

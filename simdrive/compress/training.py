@@ -240,8 +240,9 @@ class _Validation:
         local = LocalModel(open_model(str(folder), device=self._request.device))
         scores: dict[str, Any] = {"step": step, "answers": answer_scores(local, self._samples, self._rows, blind=blind)}
         if self._known:
-            agent = Vlm(str(folder), device=self._request.device, blind=blind)
-            scores["driving"] = drive(agent, self._known, self._request.closed_loop)
+            settings = self._request.closed_loop
+            agent = Vlm(str(folder), device=self._request.device, blind=blind, **settings.driver)
+            scores["driving"] = drive(agent, self._known, settings)
         _export(self._request, self._trainer, self._tokenizer, self._parents, scores, folder)
         if _better(scores, self._request.out / "best"):
             _replaced(self._request.out / "best", folder)

@@ -42,6 +42,12 @@ class ClosedLoop:
     seed: int = 6000
     cases: int = 5  # per scenario
     period_ms: float = 200.0  # between requests, answered at once: cheaper than every frame, and hardly worse
+    quantile: float | None = None  # how cautiously the model drives; None = its best guesses, in its own words
+
+    @property
+    def driver(self) -> dict[str, Any]:
+        """Settings of the agent that drives with a model."""
+        return {} if self.quantile is None else {"constrained": True, "quantile": self.quantile}
 
 
 def validation_cases(settings: ClosedLoop) -> list[CaseReference]:

@@ -175,4 +175,6 @@ class WorldSpec:
     walkable: tuple[npt.NDArray[np.float64], ...] = ()  # extra polygons drawn as pavement, world frame [n, 2]
     extra_drivable: tuple[npt.NDArray[np.float64], ...] = ()  # e.g. junction area, world frame [n, 2]
     slicks: tuple[Slick, ...] = ()  # none overlaps another
-    progress_asked: bool = True  # False: only contact and the road count, so that the expert need not show how far one gets
+    progress_asked: bool = (
+        True  # False: only contact and the road count, so that the expert need not show how far one gets
+    )

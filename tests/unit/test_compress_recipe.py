@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from simdrive.cli import app
 from simdrive.cli.compress import parsed
 from simdrive.compress.recipe import Stage, load_recipe, run_recipe
-from simdrive.compress.requests import settings_of
+from simdrive.compress.requests import settings_of, train_request
 from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
 from simdrive.models.folder import load_model, read_card
 
@@ -20,7 +21,7 @@ RECIPE = """
 stages:
   - {stage: data, name: expert, suite: SUITE, cases: 1, control: 0.0, OFFSETS}
   - {stage: train, name: first, data: [expert], train: {steps: 2, batch: 2}, shape: SHAPE, REST}
-  - {stage: data, name: own, suite: SUITE, cases: 1, control: 0.0, agent: first, model_share: 1.0,
+  - {stage: data, name: own, suite: SUITE, cases: 1, control: 0.0, agent: {model: first, quantile: 0.3}, model_share: 1.0,
      number: 1, labels: first, OFFSETS}
   - {stage: train, name: second, data: [expert, own], init: first, deepen: 3, train: {steps: 1, batch: 2}, REST}
 """
@@ -54,6 +55,7 @@ def test_stages_hand_their_results_on_and_are_not_done_twice(tmp_path: Path) -> 
     assert priced["charged_as"] == "internvl3_1b w16a16"
     assert all(row["left"] == row["whole"] for row in priced["chips"].values())  # nothing was compressed
     assert load_model(done[-1].result).processor.frame_offsets_us == (0, -200_000, -500_000)
+    assert yaml.safe_load((tmp_path / "out" / "own" / "agent.yaml").read_text())["quantile"] == 0.3
     assert len(list((tmp_path / "out" / "own").glob("model-answered-*.parquet"))) == 1
     assert all(one.seconds > 0 and one.peak_bytes > 1e8 for one in done)
     again: list[str] = []
@@ -149,6 +151,12 @@ def test_a_recipe_within_a_recipe_stands_for_its_stages(tmp_path: Path) -> None:
         "train",
         "quantize",
     ]
+
+
+def test_a_model_is_judged_as_it_shall_drive() -> None:
+    validate = train_request(settings_of("train", {"data": ["d"], "validate": {"quantile": 0.3}})).closed_loop
+    assert validate.driver == {"constrained": True, "quantile": 0.3}
+    assert train_request(settings_of("train", {"data": ["d"]})).closed_loop.driver == {}
 
 
 def test_the_command_lists_what_it_would_do(tmp_path: Path) -> None:

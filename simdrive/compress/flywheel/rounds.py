@@ -191,8 +191,8 @@ class Flywheel:
         if arm.arm == "flywheel":
             watched = ShadowRequest(
                 self._teacher,
-                _driver(arm.driver),
-                _driver(arm.driver),
+                _driver(arm.driver, settings.quantile),
+                _driver(arm.driver, settings.quantile),
                 cases,
                 period_ms=settings.period_ms,
                 by=settings.by,
@@ -220,7 +220,7 @@ class Flywheel:
         )
         agent = folder / "agent.yaml"
         agent.parent.mkdir(parents=True, exist_ok=True)
-        agent.write_text(yaml.safe_dump(_driving(arm.driver)), encoding="utf-8")
+        agent.write_text(yaml.safe_dump(_driving(arm.driver, settings.quantile)), encoding="utf-8")
         request = DataRequest(
             settings.suite, seed, settings.cases, pictured_by(self._student), control=0.0, agent=str(agent),
             model_share=settings.model_share, number=number,
@@ -272,7 +272,7 @@ class Flywheel:
             mode = {"name": "periodic", "period_ms": self._settings.period_ms}
             base = StudyBase(suite.name, suite.version, cases, mode)
             self._runs[out] = StudyRuns(base, out, self._progress, self._request.workers)
-        return self._runs[out].failures_at(_driver(driver), 0.0)
+        return self._runs[out].failures_at(_driver(driver, self._settings.quantile), 0.0)
 
     def _cases(self, seed: int, each: int) -> tuple[Case, ...]:
         return any_cases(self._suite, each * len(self._suite.entries), seed)
@@ -300,20 +300,21 @@ def _claim(out: Path, config: dict[str, Any]) -> None:
         raise RunFolderError(f"{out} holds another flywheel:\n" + "\n".join(lines) + "\nchoose another out=")
 
 
-def _driving(model: Path) -> dict[str, Any]:
-    return {"_target_": "simdrive.agents.vlm.Vlm", "model": str(model), "threads": 1, "constrained": True}
+def _driving(model: Path, quantile: float | None) -> dict[str, Any]:
+    driver = {"_target_": "simdrive.agents.vlm.Vlm", "model": str(model), "threads": 1, "constrained": True}
+    return driver | ({} if quantile is None else {"quantile": quantile})
 
 
-def _driver(model: Path) -> AgentConfig:
+def _driver(model: Path, quantile: float | None) -> AgentConfig:
     """Return the agent that drives with a model; its weights are part of its name, since folders are called alike."""
-    config = vouched(_driving(model))
+    config = vouched(_driving(model, quantile))
     return AgentConfig(f"{model.parent.name}_{config['weight_hash'][:8]}", canonical_json(config))
 
 
 def _teacher(name: str) -> AgentConfig:
     if name in config_names("agent") or name.endswith((".yaml", ".yml")):
         return AgentConfig("teacher", canonical_json(vouched(load_config("agent", name))))
-    return AgentConfig("teacher", canonical_json(vouched(_driving(find_model(name)))))
+    return AgentConfig("teacher", canonical_json(vouched(_driving(find_model(name), None))))
 
 
 def _learned_from(teacher: AgentConfig) -> str | None:

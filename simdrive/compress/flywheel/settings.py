@@ -46,6 +46,7 @@ class FlywheelSettings:
     rule: Rule = Rule()  # noqa: RUF009 - frozen
     train: Mapping[str, Any] = field(default_factory=dict)
     quantize: Mapping[str, Any] | None = None
+    quantile: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("mine_cases", "slices", "cases", "replay_rows", "rounds", "patience"):
