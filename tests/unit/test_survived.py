@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from test_eval_summary import episodes
 from test_report_page import make_run, page_of
@@ -18,6 +19,9 @@ from simdrive.eval.sides import Side, only_survived
 from simdrive.eval.store import RunStore
 from simdrive.eval.summary import summarise_episodes
 from simdrive.eval.survived import restricted, survived
+from simdrive.r157.cases import COLUMNS, read_cases
+from simdrive.r157.of_worlds import comes_through
+from simdrive.r157.verdict import judge
 
 NAN = math.nan
 
@@ -110,3 +114,45 @@ def test_show_report_and_compare(tmp_path: Path) -> None:
     )
     assert refused.exit_code == 2
     assert "reference driver" in refused.output
+
+
+def regulated() -> pd.DataFrame:
+    """Four cases of the regulation as another agent drove them, the third without its hazard, the last unavoidable."""
+    params = [
+        {"ego_speed_kph": 50.0, "other_speed_kph": 30.0, "dx0_m": 40.0, "lateral_speed_mps": 1.0, "hazard": True},
+        {"ego_speed_kph": 90.0, "other_speed_kph": 10.0, "dx0_m": 20.0, "lateral_speed_mps": 1.5, "hazard": True},
+        {"ego_speed_kph": 90.0, "other_speed_kph": 10.0, "dx0_m": 20.0, "lateral_speed_mps": 1.5, "hazard": False},
+        {"ego_speed_kph": 50.0, "other_speed_kph": 30.0, "dx0_m": 40.0, "lateral_speed_mps": 1.0, "hazard": True},
+    ]
+    return pd.DataFrame({
+        "row": range(4), "agent": "mine", "scenario": "r157_cut_in", "case_key": ["c0", "c1", "c2", "c3"],
+        "params": [json.dumps(given) for given in params], "avoidable": [True, True, True, False],
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("driver", "model"), [("cc_human", "CC_human_driver"), ("fsm", "FSM"), ("rss", "RSS"), ("reg157", "Reg157")]
+)
+def test_the_regulation_s_drivers_need_not_have_driven(driver: str, model: str, tmp_path: Path) -> None:
+    found = survived([regulated()], driver)
+    assert (found.cases, found.avoidable) == (frozenset({"c0", "c2"}), 3)
+    assert str(found) == f"the 2 of 3 avoidable cases that {driver} by the formulas of UN R157 comes through untouched"
+    path = tmp_path / "cases.csv"  # the same as the command that judges case files says
+    header = ",".join(COLUMNS)
+    path.write_text(f"{header}\ncut_in,50,30,40,1.0,,{model},\ncut_in,90,10,20,1.5,,{model},\n")
+    assert judge(read_cases(path).cases).collision.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("scenario", "given"), [
+    ("r157_cut_out", {"ego_speed_kph": 90.0, "time_gap_s": 1.0, "dx0_m": 10.0, "lateral_speed_mps": 1.5}),
+    ("r157_deceleration", {"ego_speed_kph": 60.0, "time_gap_s": 0.6, "decel_mps2": 9.0}),
+])  # fmt: skip
+def test_a_time_gap_counts_where_there_is_one(scenario: str, given: dict[str, float]) -> None:
+    near, far = given, given | {"time_gap_s": 4.0, "dx0_m": 150.0}
+    assert comes_through("cc_human", [scenario] * 2, [near, far]).tolist() == [False, True]
+
+
+def test_other_cases_ask_for_a_driver_of_the_run() -> None:
+    mixed = pd.concat([regulated(), regulated().assign(scenario="cut_in", case_key=["d0", "d1", "d2", "d3"])])
+    with pytest.raises(UnknownNameError, match="reference driver 'fsm'"):
+        survived([mixed], "fsm")
