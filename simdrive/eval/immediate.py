@@ -16,7 +16,7 @@ from simdrive.eval.telling import Starts
 from simdrive.types import STAGES, Agent, Bool, Float, Int, Long, ObservationBatch, RequestLog, RequestStatus
 
 _NONE = np.empty(0, np.int64)
-_MOST_FRAMES = 64  # room at the beginning; doubled when it is used up
+_FIRST_ROOM = 64  # frames; doubled when it is used up
 
 
 class Immediate:
@@ -34,9 +34,9 @@ class Immediate:
         self._arrived = Starts(_NONE, _NONE)
         self._now_us = 0
         self._given: Together | None = None
-        self._t_us = np.empty((worlds, _MOST_FRAMES), np.int64)
-        self._status = np.empty((worlds, _MOST_FRAMES), np.int8)
-        self._tokens = np.empty((worlds, _MOST_FRAMES, 3), np.int64)
+        self._t_us = np.empty((worlds, _FIRST_ROOM), np.int64)
+        self._status = np.empty((worlds, _FIRST_ROOM), np.int8)
+        self._tokens = np.empty((worlds, _FIRST_ROOM, 3), np.int64)
         self._plans: list[list[Float]] = [[] for _ in range(worlds)]  # [P, 5] each
         self._text: list[dict[int, str]] = [{} for _ in range(worlds)]
         self._looked: list[dict[int, Float]] = [{} for _ in range(worlds)]
