@@ -59,12 +59,14 @@ def settled(
     limits: TrackerLimits = TrackerLimits(),  # noqa: B008 - frozen
 ) -> list[tuple[CaseReference, EpisodeLog | None]]:
     """Return each reference, with the expert's episode where that had to be driven."""
-    idle = tuple(case for case in cases if not _needs_expert(world_of(case)))
-    driven = iter(reference_drives([c for c in cases if _needs_expert(world_of(c))], expert, frequency_hz, limits))
+    needed = [_needs_expert(world_of(case)) for case in cases]
+    idle = tuple(case for case, needs in zip(cases, needed, strict=True) if not needs)
+    driving = [case for case, needs in zip(cases, needed, strict=True) if needs]
+    driven = iter(reference_drives(driving, expert, frequency_hz, limits))
     known = iter(search(started(idle, frequency_hz), limits) if idle else ())
     found: list[tuple[CaseReference, EpisodeLog | None]] = []
-    for case in cases:
-        if _needs_expert(world_of(case)):
+    for case, needs in zip(cases, needed, strict=True):
+        if needs:
             found.append(next(driven))
         else:
             fact = next(known)
