@@ -5,7 +5,10 @@ States that only a faulty driver reaches are where a learner needs to know what 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +18,17 @@ from simdrive.sim.plans import hold_plans
 from simdrive.streams import stream
 from simdrive.types import Case, Float, ObservationBatch
 
+VLM = "simdrive.agents.vlm.Vlm"
 FAULTS = ("none", "late", "asleep", "off")
 SHARES = (0.30, 0.25, 0.25, 0.20)
 _LATE_S = (0.4, 1.0)
 _OFF_S = 1.2  # how long a wrong bias lasts
 _STEP_S = 0.2  # spacing of the expert's plans
+
+
+def driven_by(model: Path | str, how: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of an agent that drives with a model of a stage; ``how`` are fields of the agent."""
+    return {"_target_": VLM, "threads": 1, "constrained": True, **how, "model": str(model)}
 
 
 @dataclass(frozen=True)

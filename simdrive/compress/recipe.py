@@ -19,6 +19,7 @@ import yaml
 
 from simdrive.build import load_config
 from simdrive.compress.data import make_data
+from simdrive.compress.drivers import driven_by
 from simdrive.compress.requests import data_request, settings_of, train_request
 from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
 from simdrive.models.where import weight_files, weight_hash
@@ -242,11 +243,15 @@ def _data(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path,
     """Make samples; who drives and who answers may be models of earlier stages."""
     given = settings["agent"]  # a name, or with how the model of an earlier stage drives: {model: see, quantile: 0.3}
     how = dict(given) if isinstance(given, Mapping) else {"model": given}
-    if how["model"] in known:
-        how["model"] = str(known[how["model"]].result)
-        driver = {"_target_": "simdrive.agents.vlm.Vlm", "threads": 1, "constrained": True, **how}
+    model = how.pop("model", None)
+    if model in known:
         settings["agent"] = str(folder / "agent.yaml")
-        Path(settings["agent"]).write_text(yaml.safe_dump(driver))
+        Path(settings["agent"]).write_text(yaml.safe_dump(driven_by(known[model].result, how)))
+    elif how or (given is not None and model is None):
+        raise ParameterError(
+            f"agent must be a name, or {{model: STAGE, ...}} with an earlier stage ({', '.join(known) or 'there is none'}), "
+            f"got {given!r}"
+        )
     samples = sum(shard.samples for shard in make_data(data_request(settings), folder, workers))
     say(f"{samples} samples")
     return folder

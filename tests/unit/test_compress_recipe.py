@@ -84,6 +84,14 @@ def test_changes_reach_their_stage(tmp_path: Path) -> None:
     assert settings["shape"]["merge"] == 2
 
 
+@pytest.mark.parametrize("agent", [{"quantile": 0.3}, {"model": "later", "quantile": 0.3}, {}])
+def test_how_a_model_drives_needs_a_model_of_an_earlier_stage(tmp_path: Path, agent: dict[str, object]) -> None:
+    stages = load_recipe(recipe(tmp_path))
+    first = replace(stages[0], settings={**stages[0].settings, "agent": agent})
+    with pytest.raises(ParameterError, match="an earlier stage .there is none."):
+        run_recipe((first,), tmp_path / "out", print)
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "text"),
     [

@@ -14,6 +14,7 @@ import yaml
 
 from simdrive.build import config_names, load_config
 from simdrive.compress.data import DataRequest, make_samples
+from simdrive.compress.drivers import driven_by
 from simdrive.compress.flywheel.degraded import Target, degraded
 from simdrive.compress.flywheel.judging import Judgement, judge
 from simdrive.compress.flywheel.pictures import check_alike, pictured_by
@@ -301,8 +302,7 @@ def _claim(out: Path, config: dict[str, Any]) -> None:
 
 
 def _driving(model: Path, quantile: float | None) -> dict[str, Any]:
-    driver = {"_target_": "simdrive.agents.vlm.Vlm", "model": str(model), "threads": 1, "constrained": True}
-    return driver | ({} if quantile is None else {"quantile": quantile})
+    return driven_by(model, {} if quantile is None else {"quantile": quantile})
 
 
 def _driver(model: Path, quantile: float | None) -> AgentConfig:
