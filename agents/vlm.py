@@ -24,6 +24,8 @@ from simdrive.models.onnx_folder import open_graphs
 from simdrive.models.processor import grey
 from simdrive.types import AgentCard, Bytes, Long, ObservationBatch, PlanBatch
 
+_PULLS_AWAY_BELOW_MPS = 2.0
+
 
 class Vlm:
     """Drives with a model of the zoo, or with a released InternVL3 or Qwen2.5-VL checkpoint."""
@@ -68,7 +70,8 @@ class Vlm:
             answer_style: ``plan``, ``reason_plan`` or ``full``.
             phrasing: which of the fixed wordings asks.
             constrained: allow only answers of the grammar.
-            quantile: target speeds are this quantile of what the model holds possible, not its best guess: low is cautious.
+            quantile: target speeds are this quantile of what the model holds possible, not its best guess: low is cautious. Below
+                2 m/s they are the median (or the quantile, if higher): a low quantile of "how much faster" keeps a car standing.
             blind: control that sees grey. stale: control that sees its first frames forever. text_only: control without
                 any picture.
             deterministic: fixed batch shapes, so that an answer depends on its own request only.
@@ -115,7 +118,8 @@ class Vlm:
         )  # fmt: skip
         forms = self._model.grammar(answer_forms(answer_style))
         if quantile is not None:
-            forms = forms.cautious(self._model.tokens([said(change) for change in CHANGES_MPS.tolist()]), quantile)
+            numbers = self._model.tokens([said(change) for change in CHANGES_MPS.tolist()])
+            forms = forms.cautious(numbers, (quantile, max(quantile, 0.5)))
         self._grammar = forms if constrained else None
         longest = forms.longest if self._form is None else self._form.longest_tokens
         self._longest = longest if max_output_tokens is None else max_output_tokens
@@ -163,9 +167,10 @@ class Vlm:
         if batch.max_output_tokens is not None:
             limits = np.minimum(limits, np.maximum(batch.max_output_tokens, 1))
         questions = driving_question(batch, self._style, self._phrasing)
-        return self._model.answer(
-            questions, self._shown(batch), limits, self._grammar, self._batch, self._fixed, self._look
-        )
+        grammar = self._grammar
+        if grammar is not None and grammar.copies > 1:
+            grammar = grammar.with_moods(torch.from_numpy(batch.ego[:, 3] < _PULLS_AWAY_BELOW_MPS).long())
+        return self._model.answer(questions, self._shown(batch), limits, grammar, self._batch, self._fixed, self._look)
 
     def _shown(self, batch: ObservationBatch) -> Bytes | None:
         """Return the frames as this driver sees them; the controls see less."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -31,27 +31,55 @@ class Automaton:
     order: torch.Tensor | None = (
         None  # [S, K] int64: columns of ``allowed`` from low to high where choices are numbers, else -1
     )
-    quantile: float | None = None  # numbers are this quantile of what the model holds possible, not its best guess
+    quantile: torch.Tensor | None = None  # [S]: numbers are this quantile of what the model holds possible
+    copies: int = 1  # of the states, one per quantile
+    start: torch.Tensor | None = None  # [N] the state that each of N answers begins in; None = 0
 
     def to(self, device: torch.device | str) -> Automaton:
         """Return the automaton on a device."""
-        tables = {name: getattr(self, name).to(device) for name in ("allowed", "following", "valid", "forced")}
-        return replace(self, order=None if self.order is None else self.order.to(device), **tables)
+        tables = (field.name for field in fields(self) if isinstance(getattr(self, field.name), torch.Tensor))
+        return replace(self, **{name: getattr(self, name).to(device) for name in tables})
 
-    def cautious(self, ordered: Sequence[int], quantile: float) -> Automaton:
+    def cautious(self, ordered: Sequence[int], quantiles: Sequence[float]) -> Automaton:
         """Return the automaton that takes a quantile wherever exactly the tokens ``ordered``, from low to high, may come.
 
+        Its states come once per quantile, one copy after the other; ``with_moods`` says which copy an answer goes through.
+
         Raises:
-            ParameterError: if the quantile does not lie between 0 and 1.
+            ParameterError: if a quantile does not lie between 0 and 1.
         """
-        if not 0.0 < quantile < 1.0:
-            raise ParameterError(f"quantile must lie between 0 and 1, got {quantile:g}")
+        for quantile in quantiles:
+            if not 0.0 < quantile < 1.0:
+                raise ParameterError(f"quantile must lie between 0 and 1, got {quantile:g}")
         order = torch.full_like(self.allowed, -1)
         for state in range(len(order)):
             column = {int(token): place for place, token in enumerate(self.allowed[state][self.valid[state]])}
             if column.keys() == set(ordered):
                 order[state, : len(ordered)] = torch.tensor([column[token] for token in ordered])
-        return replace(self, order=order, quantile=quantile)
+        count, copies = len(self.allowed), len(quantiles)
+        first = torch.arange(copies, device=order.device) * count
+        return replace(
+            self,
+            allowed=self.allowed.repeat(copies, 1),
+            following=(self.following + first[:, None, None]).flatten(0, 1),
+            valid=self.valid.repeat(copies, 1),
+            forced=self.forced.repeat(copies),
+            order=order.repeat(copies, 1),
+            quantile=torch.tensor(quantiles, device=order.device).repeat_interleave(count),
+            copies=copies,
+        )
+
+    def with_moods(self, moods: torch.Tensor) -> Automaton:
+        """Return the automaton for N answers, each by the quantile whose index ``moods`` [N] says (see ``cautious``)."""
+        return replace(self, start=moods.to(self.forced.device) * (len(self.forced) // self.copies))
+
+    def of_rows(self, rows: torch.Tensor) -> Automaton:
+        """Return the automaton of some of the answers."""
+        return self if self.start is None else replace(self, start=self.start[rows.to(self.start.device)])
+
+    def beginning(self, count: int) -> torch.Tensor:
+        """Return the states [N] that N answers begin in."""
+        return torch.zeros(count, dtype=torch.int64, device=self.forced.device) if self.start is None else self.start
 
     def choose(self, logits: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the best allowed token and the next state, both ``[N]``, for logits ``[N, V]`` and states [N]."""
@@ -59,12 +87,12 @@ class Automaton:
         scores = logits.gather(1, candidates).masked_fill(~self.valid[state], float("-inf"))
         best = scores.argmax(dim=1, keepdim=True)
         if self.order is not None and self.quantile is not None:
-            best = _quantile(scores, self.order[state], self.quantile, best)
+            best = _quantile(scores, self.order[state], self.quantile[state, None], best)
         return candidates.gather(1, best)[:, 0], self.following[state].gather(1, best)[:, 0]
 
 
-def _quantile(scores: torch.Tensor, order: torch.Tensor, quantile: float, best: torch.Tensor) -> torch.Tensor:
-    """Return the columns ``[N, 1]`` at a quantile of scores ``[N, K]``; ``best`` where ``order`` [N, K] knows none."""
+def _quantile(scores: torch.Tensor, order: torch.Tensor, quantile: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
+    """Return the columns ``[N, 1]`` at quantiles [N, 1] of scores ``[N, K]``; ``best`` where ``order`` [N, K] knows none."""
     known = order >= 0
     shares = scores.float().softmax(-1).gather(1, order.clamp(min=0)) * known
     place = (shares.cumsum(-1) < quantile).sum(-1, keepdim=True).clamp(max=scores.shape[1] - 1)

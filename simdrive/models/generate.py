@@ -123,7 +123,8 @@ class _Run:
         self._tokens = torch.full((count, self._most), owner._pad_id, dtype=torch.int64, device=device)
         self._tokens[:, : len(opening)] = head.to(device)
         self._said = len(opening)
-        self._state = torch.zeros(count, dtype=torch.int64, device=device)
+        if grammar is not None:
+            self._state = grammar.beginning(count)
         for token in opening:
             assert grammar is not None
             self._state = self._after(token)

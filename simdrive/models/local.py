@@ -148,7 +148,8 @@ class LocalModel:
             asked = prompts(self.chat, [told[row] for row in filled], width)
             self._check_room(asked, int(limits[filled].max()))
             pictures = self._pictures(frames, filled)
-            generated = self._generator(asked, pictures, torch.from_numpy(limits[filled]), grammar)
+            chosen = grammar and grammar.of_rows(torch.from_numpy(filled))
+            generated = self._generator(asked, pictures, torch.from_numpy(limits[filled]), chosen)
             for place, row in enumerate(rows.tolist()):
                 texts[row] = self._text(generated, place)
                 counts[:, row] = asked.text_tokens[place], asked.image_tokens, int(generated.lengths[place])

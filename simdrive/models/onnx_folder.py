@@ -206,7 +206,8 @@ class OnnxGenerator:
         cut = pixels.reshape(count, -1, *pixels.shape[1:]) if count else pixels
         for row in range(count):
             ids = prompts.ids[row, prompts.mask[row] > 0]
-            said = self._answer(ids.numpy(), cut[row], int(limit[row]), grammar)
+            one = grammar and grammar.of_rows(torch.tensor([row]))
+            said = self._answer(ids.numpy(), cut[row], int(limit[row]), one)
             tokens[row, : len(said)] = torch.tensor(said)
             limit = limit.index_fill(0, torch.tensor([row]), len(said))
         return Generated(tokens, limit)
@@ -224,7 +225,7 @@ class OnnxGenerator:
         places = self._places(len(ids))
         given = {"ids": padded, "mask": mask, "positions": self._shaped(places, before), "features": features}
         logits, *cache = self._prefill.run(None, given)
-        state, said = torch.zeros(1, dtype=torch.int64), []
+        state, said = torch.zeros(1, dtype=torch.int64) if grammar is None else grammar.beginning(1), []
         following = int(places[:, -1].max()) + 1
         while True:
             token, state = _chosen(logits, state, grammar)

@@ -51,6 +51,18 @@ def test_constrained_answers_always_become_plans(folder: Path, style: Any) -> No
     assert all(("; speed" in text) == (style != "plan") for text in answer.text)
 
 
+def test_a_cautious_driver_pulls_away_by_the_median(folder: Path) -> None:
+    batch = _batch()
+    ego = batch.ego.copy()
+    ego[:, 3] = [0.0, 15.0, 1.9, 2.1, 8.0, 0.5, 20.0]
+    batch = dataclasses.replace(batch, ego=ego)
+    cautious, median = (_agent(folder, quantile=quantile).say(batch).texts for quantile in (0.1, 0.5))
+    slow = ego[:, 3] < 2.0
+    assert [a == b for a, b in zip(cautious, median, strict=True)] == slow.tolist()
+    bold = [_agent(folder, quantile=0.9).say(_batch()).texts for _ in range(2)]
+    assert bold[0] == bold[1] != _agent(folder, quantile=0.5).say(_batch()).texts
+
+
 def test_usage_counts_text_pictures_and_answer_apart(folder: Path) -> None:
     agent, batch = _agent(folder), _batch()
     said = agent.say(batch)

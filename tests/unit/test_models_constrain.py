@@ -68,15 +68,35 @@ def test_a_quantile_is_taken_where_just_the_ordered_numbers_may_come() -> None:
     state = grammar.following[0, :1]
     assert int(grammar.choose(logits, state)[0]) == high
     for quantile, expected in ((0.1, low), (0.4, middle), (0.6, high), (0.999, high)):
-        token, after = grammar.cautious([low, middle, high], quantile).choose(logits, state)
+        token, after = grammar.cautious([low, middle, high], [quantile]).choose(logits, state)
         assert int(token) == expected
         assert int(grammar.following[state[0], (grammar.allowed[state[0]] == token).int().argmax()]) == int(after)
     # The second place offers other words: there the best one is said.
     one, two = CHAT.encoded(" 1")[0], CHAT.encoded(" 2")[0]
     logits[0, two] = 5.0
-    assert int(grammar.cautious([low, middle, high], 0.01).choose(logits, after)[0]) == two != one
+    assert int(grammar.cautious([low, middle, high], [0.01]).choose(logits, after)[0]) == two != one
     with pytest.raises(ParameterError, match="between 0 and 1"):
-        grammar.cautious([low], 1.0)
+        grammar.cautious([low], [0.5, 1.0])
+
+
+def test_answers_of_one_batch_go_by_quantiles_of_their_own() -> None:
+    grammar = compile_grammar(
+        CHAT.encoded, CHAT.end_id, [(("speed",), ("0", "-1", "12"), ("0", "-1", "12"), ("1", "2"))]
+    )
+    low, middle, high = (CHAT.encoded(f" {word}")[0] for word in ("-1", "0", "12"))
+    logits = torch.full((4, len(CHAT.tokenizer)), -20.0)
+    logits[:, [low, middle, high]] = torch.tensor([0.2, 0.3, 0.5]).log()
+    moods = grammar.cautious([low, middle, high], [0.1, 0.4, 0.1]).with_moods(torch.tensor([1, 0, 2, 1]))
+    state = moods.beginning(4)
+    spoken = torch.full((4,), int(moods.forced[0]))
+    assert (moods.allowed[state] == spoken[:, None]).any(1).all()
+    state = moods.following[state, 0]  # past the only opening word
+    for _ in range(2):  # the mood lasts to the end of the answer
+        token, state = moods.choose(logits, state)
+        assert token.tolist() == [middle, low, low, middle]
+    assert moods.choose(logits, state)[0].tolist() == grammar.choose(logits, state % len(grammar.forced))[0].tolist()
+    assert moods.of_rows(torch.tensor([3, 1])).beginning(2).tolist() == moods.beginning(4)[[3, 1]].tolist()
+    assert grammar.of_rows(torch.tensor([3, 1])) is grammar
 
 
 def test_grammars_without_words_are_refused() -> None:
