@@ -41,7 +41,7 @@ class Batches:
         """Prepare; with a ``memory`` a model is shown what its frozen tower said of a sample instead of the sample."""
         self.samples, self._chat, self._processor, self._settings = samples, chat, processor, settings
         self._device, self._rank, self._memory = device, rank, memory
-        self._draws = Draws(samples, settings.lessons, settings.seed)
+        self._draws = Draws(samples, settings.lessons, settings.seed, settings.critical)
 
     def __call__(self, number: int) -> Batch:
         """Return the batch of a number."""

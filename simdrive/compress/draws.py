@@ -10,16 +10,14 @@ from simdrive.compress.lessons import Lesson, lesson_named
 from simdrive.compress.samples import Samples
 from simdrive.types import Bytes, Float, Long
 
-CRITICAL_SHARE = 0.5
-
 
 def generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:
     """Return the generator of one step on one process."""
     return np.random.Generator(np.random.Philox(key=[seed, rank], counter=step << 128))
 
 
-def sample_weights(samples: Samples, critical_share: float = CRITICAL_SHARE) -> Float:
-    """Return the probability ``[N]`` of each sample: half of a batch is critical, rare scenarios count more."""
+def sample_weights(samples: Samples, critical_share: float = 0.5) -> Float:
+    """Return the probability ``[N]`` of each sample: a share of a batch is critical, rare scenarios count more."""
     weights: Float = np.zeros(len(samples))
     for critical, share in ((True, critical_share), (False, 1.0 - critical_share)):
         here = samples.critical == critical
@@ -35,8 +33,8 @@ def sample_weights(samples: Samples, critical_share: float = CRITICAL_SHARE) -> 
 class Draws:
     """Draws batches of one lesson each."""
 
-    def __init__(self, samples: Samples, lessons: Mapping[str, float], seed: int) -> None:
-        self._cumulated = np.cumsum(sample_weights(samples))
+    def __init__(self, samples: Samples, lessons: Mapping[str, float], seed: int, critical_share: float = 0.5) -> None:
+        self._cumulated = np.cumsum(sample_weights(samples, critical_share))
         self._lessons = [lesson_named(name) for name in lessons]
         self._shares = np.array(list(lessons.values()), dtype=np.float64)
         self._shares /= self._shares.sum()

@@ -27,6 +27,7 @@ class TrainSettings:
         }
     )  # fmt: skip
     soft_labels: bool = True
+    critical: float = 0.5  # share of samples in which something must be done
     decision: float = 1.0  # weight of the first number of a driving answer: those after it follow from it
     augment: bool = True
     blind: bool = False  # grey pictures: a control that never saw a frame
@@ -48,6 +49,8 @@ class TrainSettings:
             raise ParameterError("steps, batch, accumulate, log_every and save_every must be at least 1")
         if self.see_first and self.dense <= 0.0:
             raise ParameterError("see_first trains the dense task alone: give it a weight, e.g. train.dense=0.5")
+        if not 0.0 <= self.critical <= 1.0:
+            raise ParameterError(f"critical is a share from 0 to 1 of the samples, got {self.critical:g}")
         if self.precision not in ("fp32", "bf16"):
             raise ParameterError(f"precision must be fp32 or bf16, got {self.precision!r}")
 

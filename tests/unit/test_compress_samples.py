@@ -11,6 +11,7 @@ from simdrive.compress.data import DataRequest, data_cases, make_data, splits
 from simdrive.compress.draws import Draws, augmented, sample_weights
 from simdrive.compress.drivers import FAULTS, fault_of
 from simdrive.compress.samples import Pictured, Samples, pack, read_samples, split_of, unpack, write_shard
+from simdrive.compress.settings import TrainSettings
 from simdrive.errors import ParameterError, SimdriveError
 from simdrive.types import CameraSpec, Case, Wants
 
@@ -84,6 +85,11 @@ def test_half_of_a_batch_is_critical(tmp_path: Path) -> None:
     weights = sample_weights(found)
     assert weights.sum() == pytest.approx(1.0)
     assert weights[found.critical].sum() == pytest.approx(0.5)
+    rare = Draws(found, {"plan": 1.0}, seed=4, critical_share=TrainSettings(critical=0.01).critical)
+    drawn = np.concatenate([rare.draw(step, 500)[1] for step in range(20)])
+    assert found.critical[drawn].mean() == pytest.approx(0.01, abs=0.004)
+    with pytest.raises(ParameterError, match="critical is a share"):
+        TrainSettings(critical=1.5)
 
 
 def test_a_step_draws_the_same_whenever_it_is_asked(tmp_path: Path) -> None:
