@@ -181,7 +181,7 @@ def _options(words: Sequence[str] | None, defaults: Mapping[str, Any]) -> dict[s
 def _agents(options: Mapping[str, Any]) -> Any:
     from simdrive.eval.grid import agent_configs
 
-    return agent_configs([str(name) for name in listed(options["agents"])])
+    return agent_configs(listed(options["agents"]))
 
 
 def _criterion(options: Mapping[str, Any]) -> Any:

@@ -34,8 +34,8 @@ def headline(
 ) -> None:
     """From models to the tables and figures of a results page: who is safer at the speed that each really reaches.
 
-    variants= names who drives: an agent, or {agent: ..., charge: internvl3_8b/w16a16}; the first is the teacher. Worlds,
-    chips, tokens, budgets: configs/headline.yaml; FIELD=value changes one, config=FILE replaces the file.
+    variants= names who drives: an agent, or {agent: ..., charge: internvl3_8b/w16a16, FIELD: ...}; the first is the
+    teacher. Worlds, chips, tokens, budgets: configs/headline.yaml; FIELD=value changes one, config=FILE replaces the file.
     only=[long_tail] drives a part; page=docs/results.md
     rewrites the generated part of a page; video=false leaves out the video of the most telling case. out=runs/headline
     workers=1 batch=128. The same command continues an interrupted study.
@@ -96,12 +96,11 @@ def _plan(config: Mapping[str, Any]) -> Any:
     for name, value in named.items():
         entry = {"agent": value} if isinstance(value, str) else dict(value or {})
         architecture, sign, precision = str(entry.pop("charge", "") or "").rpartition("/")
-        driver = str(entry.pop("agent", name))
-        if entry or (sign and not (architecture and precision)) or (precision and not sign):
+        if (entry and "agent" not in entry) or (sign and not (architecture and precision)) or (precision and not sign):
             raise ParameterError(
-                f"variant {name} is an agent, or has agent= and charge=architecture/precision, got {value!r}"
+                f"variant {name} is an agent, or has agent=, its fields, and charge=architecture/precision, got {value!r}"
             )
-        variants.append(Variant(str(name), AgentConfig.named(driver), architecture, precision))
+        variants.append(Variant(str(name), AgentConfig.of({"agent": str(name), **entry}), architecture, precision))
     chips = [Chip(each) if isinstance(each, str) else Chip(**each) for each in config["chips"]]
     given = config["budget"]
     grid = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,33 @@ class AgentConfig:
         label = name if name in config_names("agent") else str(config.get("name", name))
         return cls(name=label, config=canonical_json(config))
 
+    @classmethod
+    def of(cls, given: Any) -> AgentConfig:
+        """Resolve what a list of agents may hold: a name, or ``{agent: name, FIELD: value, ...}`` for another driver of that kind.
+
+        ``name`` among the fields is what tables call it.
+
+        Raises:
+            ParameterError: if a mapping does not say which agent it changes.
+            UnknownNameError: if the agent does not exist.
+        """
+        if not isinstance(given, Mapping):
+            return cls.named(str(given))
+        changes = dict(given)
+        if not isinstance(changes.get("agent"), str):
+            raise ParameterError(
+                f"an agent is a name or a mapping like {{agent: teacher, dtype: bfloat16}}, got {given!r}"
+            )
+        known = cls.named(changes.pop("agent"))
+        label = str(changes.pop("name", known.name))
+        return cls(label, canonical_json(vouched({**_unvouched(known.config, changes), **changes})))
+
+
+def _unvouched(config: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an agent's mapping, without the hash of weights that a change replaces."""
+    found: dict[str, Any] = json.loads(config)
+    return {key: value for key, value in found.items() if key != "weight_hash" or "model" not in changes}
+
 
 def vouched(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return an agent's mapping with the hash of the weights it names, so that a changed model is another agent."""
@@ -56,20 +84,23 @@ class LatencyConfig:
     deadline: str = "null"  # canonical JSON of a time in ms or a mapping
 
 
-def agent_configs(names: Sequence[str]) -> tuple[AgentConfig, ...]:
+def agent_configs(given: Sequence[Any]) -> tuple[AgentConfig, ...]:
     """Resolve a list of agents; the first is the reference of paired comparisons.
 
     Raises:
         ParameterError: if the list is empty or names an agent twice.
         UnknownNameError: if a name does not exist.
     """
-    if not names:
+    if not given:
         raise ParameterError("agents=[] names no agent; give at least one, e.g. agents=[idm,expert]")
-    agents = tuple(AgentConfig.named(str(name)) for name in names)
+    agents = tuple(AgentConfig.of(each) for each in given)
     labels = [agent.name for agent in agents]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise ParameterError(f"agents names {', '.join(twice)} more than once")
+        raise ParameterError(
+            f"agents names {', '.join(twice)} more than once; drivers of one kind are told apart by name, e.g. "
+            f"{{agent: {twice[0]}, name: {twice[0]}_2, ...}}"
+        )
     return agents
 
 

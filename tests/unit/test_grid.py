@@ -7,7 +7,7 @@ import pytest
 
 from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.eval.blocks import build_latency
-from simdrive.eval.grid import agent_configs, latency_configs
+from simdrive.eval.grid import AgentConfig, agent_configs, latency_configs
 
 CONSTANT = {"_target_": "simdrive.latency.source.Constant", "delay_ms": 200.0, "split": None}
 
@@ -64,6 +64,23 @@ def test_agents_are_checked() -> None:
         agent_configs(["idm", "idm"])
     with pytest.raises(ParameterError, match="names no agent"):
         agent_configs([])
+
+
+def test_an_agent_with_other_fields_is_another_agent_of_its_name() -> None:
+    plain, far = agent_configs(["idm", {"agent": "idm", "name": "far", "time_gap_s": 3.0}])
+    assert (plain.name, far.name) == ("idm", "far")
+    assert json.loads(far.config) == {**json.loads(plain.config), "time_gap_s": 3.0}
+    assert AgentConfig.of({"agent": "idm"}) == plain
+    with pytest.raises(ParameterError, match="a name or a mapping"):
+        AgentConfig.of({"time_gap_s": 3.0})
+    with pytest.raises(UnknownNameError, match="idm"):
+        AgentConfig.of({"agent": "imd"})
+
+
+def test_a_field_that_names_another_model_names_its_weights() -> None:
+    teacher, student = AgentConfig.of("teacher"), AgentConfig.of({"agent": "teacher", "model": "student_sft"})
+    hashes = [json.loads(each.config)["weight_hash"] for each in (teacher, student)]
+    assert hashes[1] == json.loads(AgentConfig.named("student_sft").config)["weight_hash"] != hashes[0]
 
 
 OFF: dict[str, Any] = {

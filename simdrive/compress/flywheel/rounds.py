@@ -66,8 +66,9 @@ class FlywheelRequest:
         """Return this as plain values; equal for equal flywheels."""
         student = vouched({"model": self.student})["weight_hash"]
         data = [[file.name, file.stat().st_size] for file in shards(self.data)]
-        return plain({"format": FORMAT, "version": VERSION, "student": student,
-                      "teacher": json.loads(_teacher(self.teacher).config), "data": data, **asdict(self.settings)})  # fmt: skip
+        teacher = json.loads(_teacher(self.teacher, self.settings.quantile).config)
+        return plain({"format": FORMAT, "version": VERSION, "student": student, "teacher": teacher, "data": data,
+                      **asdict(self.settings)})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class Flywheel:
             )
         self._request, self._settings, self._say, self._progress = request, request.settings, say, progress
         self._suite = load_suite(request.settings.suite)
-        self._student, self._teacher = folder, _teacher(request.teacher)
+        self._student = folder
+        self._teacher = _teacher(request.teacher, request.settings.quantile)
         self._runs: dict[Path, StudyRuns] = {}
         if (model := _learned_from(self._teacher)) is not None:
             check_alike(folder, find_model(model))
@@ -311,10 +313,11 @@ def _driver(model: Path, quantile: float | None) -> AgentConfig:
     return AgentConfig(f"{model.parent.name}_{config['weight_hash'][:8]}", canonical_json(config))
 
 
-def _teacher(name: str) -> AgentConfig:
+def _teacher(name: str, quantile: float | None) -> AgentConfig:
+    """Return the agent that shadows; a model is as cautious as the student, or the difference would be that of their caution."""
     if name in config_names("agent") or name.endswith((".yaml", ".yml")):
         return AgentConfig("teacher", canonical_json(vouched(load_config("agent", name))))
-    return AgentConfig("teacher", canonical_json(vouched(_driving(find_model(name), None))))
+    return AgentConfig("teacher", canonical_json(vouched(_driving(find_model(name), quantile))))
 
 
 def _learned_from(teacher: AgentConfig) -> str | None:
