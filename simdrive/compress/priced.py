@@ -28,8 +28,8 @@ class PriceSettings:
     architecture: str = "internvl3_1b"
     precision: str = "w16a16"
     text_tokens: int = 64
-    image_tokens: int = 516  # two cameras of one tile of InternVL3 each, marks included
-    images: int = 2
+    image_tokens: int = 1032  # four cameras of one tile of InternVL3 each, marks included
+    images: int = 4
     output_tokens: int = 20
 
 
