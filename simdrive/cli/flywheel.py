@@ -32,7 +32,8 @@ def flywheel(
     round the student is watched, the kinds of cases in which it lags most become new data, it is trained a little on
     them, and held-out cases decide. Beside it, in the same run, arms with equally many rows: chosen by failures alone,
     and at random. recipe=student (configs/flywheel, or a yaml file) rounds= out= workers=1; FIELD=value changes any
-    field of the recipe. The same command continues where it stopped.
+    field of the recipe; teacher={agent: teacher, dtype: bfloat16} one of an agent. The same command continues where it
+    stopped.
     """
     given, nested = parsed(words or [])
     from simdrive.compress.flywheel.rounds import Flywheel, FlywheelRequest
@@ -50,7 +51,7 @@ def flywheel(
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ParameterError(f"workers must be a whole number of at least 1, got {workers!r}")
     request = FlywheelRequest(
-        str(given["student"]), str(given["teacher"]), tuple(Path(str(f)) for f in folders), settings, out, workers
+        str(given["student"]), given["teacher"], tuple(Path(str(f)) for f in folders), settings, out, workers
     )
     first_use()
     with progress() as shown:

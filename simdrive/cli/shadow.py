@@ -39,9 +39,9 @@ def shadow(
     rest, *corruption = take_corruption(words or [])
     options = {**DEFAULTS, **parse_words(rest, DEFAULTS)}
     for name in ("teacher", "student"):
-        if not isinstance(options[name], str):
+        if not isinstance(options[name], str | Mapping):
             raise ParameterError(f"{name}=... is needed, e.g. teacher=expert student=idm")
-    parts = [label(str(options[name])) for name in ("teacher", "student", "source")]
+    parts = [label(options[name]) for name in ("teacher", "student", "source")]
     out = Path(str(options["out"] or "__".join(("runs/shadow", *parts))))
     folder = Path(str(options["source"]))
     if folder.is_dir() and not (folder / "run.json").is_file():
@@ -57,9 +57,9 @@ def _driven(options: Mapping[str, Any], corruption: list[Any], out: Path, json: 
     from simdrive.eval.grid import AgentConfig
     from simdrive.streams import stream
 
-    teacher, student = AgentConfig.named(options["teacher"]), AgentConfig.named(options["student"])
+    teacher, student = AgentConfig.of(options["teacher"]), AgentConfig.of(options["student"])
     known = {"teacher": teacher, "student": student}
-    driver = known.get(str(options["driver"])) or AgentConfig.named(str(options["driver"]))
+    driver = known.get(str(options["driver"])) or AgentConfig.of(options["driver"])
     request = ShadowRequest(
         teacher, student, driver, _cases(options), corruption_grid(*corruption),
         number("period_ms", options["period_ms"], above=0.0), str(options["by"] or "waypoint_m"),
@@ -91,6 +91,11 @@ def _stored(options: Mapping[str, Any], corruption: list[Any], folder: Path, out
              if options[name] != DEFAULTS[name]]  # fmt: skip
     if given or corruption != ["none", {}]:
         raise ParameterError(f"{', '.join(given) or 'corruption'}: stored frames are as they are; leave this out")
+    for name in ("teacher", "student"):
+        if not isinstance(options[name], str):
+            raise ParameterError(
+                f"{name} of stored frames is a model: a folder, or a name of the zoo, got {options[name]!r}"
+            )
     by = str(options["by"] or "speed_mps")
     if by not in MEASURES:
         raise UnknownNameError("measure of stored frames", by, MEASURES)

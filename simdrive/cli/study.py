@@ -126,12 +126,12 @@ def decompose(words: list[str] = WORDS, json: bool = JSON) -> None:
     from simdrive.report.decompose_picture import decompose_picture
 
     for role in ("student", "teacher"):
-        if not isinstance(options[role], str):
+        if not isinstance(options[role], str | Mapping):
             raise ParameterError(f"{role}=... is needed, one agent, e.g. student=idm teacher=expert")
     confidence = number("confidence", options["confidence"])
     if not 0.5 < confidence < 1.0:
         raise ParameterError(f"confidence must lie between 0.5 and 1, got {confidence:g}")
-    student, teacher = (AgentConfig.named(options[role]) for role in ("student", "teacher"))
+    student, teacher = (AgentConfig.of(options[role]) for role in ("student", "teacher"))
     orders = (_latency_order(options, "student"), _latency_order(options, "teacher"))
     steps = Steps(number("resolution_ms", options["resolution_ms"]), number("most_ms", options["most_ms"]))
     with progress() as shown:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from simdrive.cli.naming import label
 from simdrive.compress.shadow.differences import MEASURES, first_brake_s, plan_differences
 from simdrive.compress.shadow.driving import ShadowRequest, read_shadow, shadow
 from simdrive.compress.shadow.foretelling import by_case, foretold
@@ -209,3 +210,9 @@ def test_text_and_page_show_it_and_escape_what_models_say(driven: tuple[ShadowRe
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert page.count("<figure>") == frames["case_key"].nunique()
+
+
+def test_folders_are_named_after_agents_however_they_are_given() -> None:
+    assert label("runs/student_kd/best") == "student_kd"
+    assert label({"agent": "teacher", "dtype": "bfloat16"}) == "teacher"
+    assert label({"agent": "teacher", "name": "teacher16"}) == "teacher16"

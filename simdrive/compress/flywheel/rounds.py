@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from simdrive.build import config_names, load_config
+from simdrive.build import config_names
 from simdrive.compress.data import DataRequest, make_samples
 from simdrive.compress.drivers import driven_by
 from simdrive.compress.flywheel.degraded import Target, degraded
@@ -49,14 +49,14 @@ class FlywheelRequest:
 
     Attributes:
         student: model that it begins with: a folder or a name of the zoo, in floating point.
-        teacher: model (folder, name of the zoo) or agent that shadows; a model is also learned from.
+        teacher: model (folder, name of the zoo) or agent (as in a list of agents) that shadows; a model is also learned from.
         data: folders of samples that the student has learned from; some of their rows are repeated in each round.
         settings: how much of everything.
         out: folder; the same call continues there.
     """
 
     student: str
-    teacher: str
+    teacher: str | Mapping[str, Any]
     data: tuple[Path, ...]
     settings: FlywheelSettings
     out: Path
@@ -313,11 +313,11 @@ def _driver(model: Path, quantile: float | None) -> AgentConfig:
     return AgentConfig(f"{model.parent.name}_{config['weight_hash'][:8]}", canonical_json(config))
 
 
-def _teacher(name: str, quantile: float | None) -> AgentConfig:
+def _teacher(given: str | Mapping[str, Any], quantile: float | None) -> AgentConfig:
     """Return the agent that shadows; a model is as cautious as the student, or the difference would be that of their caution."""
-    if name in config_names("agent") or name.endswith((".yaml", ".yml")):
-        return AgentConfig("teacher", canonical_json(vouched(load_config("agent", name))))
-    return AgentConfig("teacher", canonical_json(vouched(_driving(find_model(name), quantile))))
+    if not isinstance(given, str) or given in config_names("agent") or given.endswith((".yaml", ".yml")):
+        return AgentConfig("teacher", AgentConfig.of(given).config)
+    return AgentConfig("teacher", canonical_json(vouched(_driving(find_model(given), quantile))))
 
 
 def _learned_from(teacher: AgentConfig) -> str | None:
