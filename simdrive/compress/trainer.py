@@ -115,7 +115,9 @@ class Trainer:
         """Return what computes a batch, under DDP if there are several processes."""
         if self.processes.count == 1:
             return self.learner
-        return torch.nn.parallel.DistributedDataParallel(self.learner, find_unused_parameters=True)
+        # Looking for what a batch left out costs a walk through its graph; only these leave something out.
+        partial = self.settings.see_first > 0 or self.learner.aside is not None
+        return torch.nn.parallel.DistributedDataParallel(self.learner, find_unused_parameters=partial)
 
     def save(self) -> None:
         """Write the checkpoint (first process only)."""
