@@ -12,6 +12,9 @@ class SimdriveError(Exception):
     exit_code = 2
 
 
+_MOST_NAMES = 100  # the configured names of anything are fewer; episodes of a run are not
+
+
 class UnknownNameError(SimdriveError):
     """A name is not in a closed list; the message lists the allowed names and the nearest one."""
 
@@ -19,7 +22,9 @@ class UnknownNameError(SimdriveError):
         names = sorted(allowed)
         near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"unknown {kind} {given!r}.{hint} Available: {', '.join(names) or '(none)'}")
+        more = f", ... ({len(names)} in all)" if len(names) > _MOST_NAMES else ""
+        shown = ", ".join(names[: 10 if more else None]) + more
+        super().__init__(f"unknown {kind} {given!r}.{hint} Available: {shown or '(none)'}")
         self.nearest = near[0] if near else None
         self._given = (kind, given, tuple(names))
 
