@@ -118,7 +118,7 @@ def bench_infer(
     model: str = "",
     suite: str = "long_tail_v1",
     episodes: int = 128,
-    plain_episodes: int = 4,
+    plain_episodes: int = 14,
     batch: int = 128,
     seconds: float = 6.0,
     processes: int = 2,
@@ -143,7 +143,7 @@ def bench_infer(
             f"{processes}, {episodes}, {batch}, {seconds}"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        folder = model or _untrained(Path(scratch) / "student")
+        folder = model or untrained(Path(scratch) / "student")
         inputs = _inputs(suite, episodes, seconds)
         plain = PlainVlm(folder)
         few = [inputs[(number * episodes) // plain_episodes] for number in range(plain_episodes)]
@@ -230,12 +230,13 @@ def _told(run: _Timed) -> list[str]:
     return [text for texts in run.texts for text in texts]
 
 
-def _untrained(folder: Path) -> str:
+def untrained(folder: Path) -> str:
     """Save a model as ``simdrive train`` makes them by default, with weights as drawn: as fast as a trained one."""
     tokenizer = train_tokenizer([line for line in every_word() for _ in range(2)])
     trained = settings_of("train", {})
-    shape, gain = VlmShape(**trained["shape"]), float(trained["motion_gain"])
     shown = data_request(settings_of("data", {})).pictured
+    shape = VlmShape(**trained["shape"], frames=len(shown.frame_offsets_us))
+    gain = float(trained["motion_gain"])
     processor = Processor.of(shape, shown.cameras, shown.frame_offsets_us, gain)
     save_model(
         folder, build_model(shape, tokenizer, seed=0), tokenizer, processor, "untrained student", dtype=torch.float32

@@ -72,7 +72,7 @@ def price(words: list[str] = WORDS, json: bool = JSON) -> None:
 def infer(words: list[str] = WORDS, json: bool = JSON) -> None:
     """Closed-loop episodes per minute of a model: the lean loop over many worlds, beside a plain one world at a time.
 
-    Options: model=FOLDER suite=long_tail_v1 episodes=128 plain_episodes=4 batch=128 seconds=6 processes=2
+    Options: model=FOLDER suite=long_tail_v1 episodes=128 plain_episodes=14 batch=128 seconds=6 processes=2
     """
     kinds = {"model": str, "suite": str, "episodes": int, "plain_episodes": int, "batch": int, "seconds": float,
              "processes": int}  # fmt: skip
