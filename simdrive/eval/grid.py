@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,9 +31,7 @@ class AgentConfig:
     @classmethod
     def named(cls, name: str) -> AgentConfig:
         """Resolve a name under ``configs/agent`` or a path to a yaml file."""
-        config = vouched(load_config("agent", name))
-        label = name if name in config_names("agent") else str(config.get("name", name))
-        return cls(name=label, config=canonical_json(config))
+        return cls.of({"agent": name})
 
     @classmethod
     def of(cls, given: Any) -> AgentConfig:
@@ -46,22 +43,16 @@ class AgentConfig:
             ParameterError: if a mapping does not say which agent it changes.
             UnknownNameError: if the agent does not exist.
         """
-        if not isinstance(given, Mapping):
-            return cls.named(str(given))
-        changes = dict(given)
+        changes = dict(given) if isinstance(given, Mapping) else {"agent": str(given)}
         if not isinstance(changes.get("agent"), str):
             raise ParameterError(
                 f"an agent is a name or a mapping like {{agent: teacher, dtype: bfloat16}}, got {given!r}"
             )
-        known = cls.named(changes.pop("agent"))
-        label = str(changes.pop("name", known.name))
-        return cls(label, canonical_json(vouched({**_unvouched(known.config, changes), **changes})))
-
-
-def _unvouched(config: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an agent's mapping, without the hash of weights that a change replaces."""
-    found: dict[str, Any] = json.loads(config)
-    return {key: value for key, value in found.items() if key != "weight_hash" or "model" not in changes}
+        agent = changes.pop("agent")
+        config = load_config("agent", agent)
+        label = agent if agent in config_names("agent") else config.get("name", agent)
+        called = str(changes.pop("name", label))
+        return cls(called, canonical_json(vouched({**config, **changes})))
 
 
 def vouched(config: Mapping[str, Any]) -> dict[str, Any]:
