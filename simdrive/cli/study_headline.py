@@ -111,7 +111,14 @@ def _plan(config: Mapping[str, Any]) -> Any:
     criterion = Criterion(float(config["margin"]) / 100.0, float(config["confidence"]))
     references = tuple(AgentConfig.named(str(name)) for name in config["references"] or [])
     return Plan(tuple(variants), references, tuple(chips), str(config["runtime"]), dict(config["tokens"]), grid, criterion,
-                bool(config["decompose"]))  # fmt: skip
+                _split(config["decompose"], [each.name for each in variants[1:]]))  # fmt: skip
+
+
+def _split(given: Any, students: list[str]) -> tuple[str, ...]:
+    """Return the students that ``decompose=`` means: all, none, or those it names."""
+    if isinstance(given, list):
+        return tuple(map(str, given))
+    return tuple(students) if given else ()
 
 
 def _chosen(worlds: Mapping[str, Any], only: Any) -> dict[str, Any]:

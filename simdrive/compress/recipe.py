@@ -22,6 +22,7 @@ from simdrive.compress.data import make_data
 from simdrive.compress.drivers import driven_by
 from simdrive.compress.requests import data_request, settings_of, train_request
 from simdrive.errors import ParameterError, RunFolderError, UnknownNameError
+from simdrive.eval.grid import AgentConfig
 from simdrive.models.where import weight_files, weight_hash
 from simdrive.streams import digest
 
@@ -241,16 +242,17 @@ def _peak_bytes() -> int:
 
 def _data(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
     """Make samples; who drives and who answers may be models of earlier stages."""
-    given = settings["agent"]  # a name, or with how the model of an earlier stage drives: {model: see, quantile: 0.3}
+    given = settings["agent"]  # a name, {agent: teacher, dtype: bfloat16}, or of an earlier stage {model: see, quantile: 0.3}
     how = dict(given) if isinstance(given, Mapping) else {"model": given}
     model = how.pop("model", None)
-    if model in known:
+    if model in known or "agent" in how:
+        driver = driven_by(known[model].result, how) if model in known else json.loads(AgentConfig.of(how).config)
         settings["agent"] = str(folder / "agent.yaml")
-        Path(settings["agent"]).write_text(yaml.safe_dump(driven_by(known[model].result, how)))
+        Path(settings["agent"]).write_text(yaml.safe_dump(driver))
     elif how or (given is not None and model is None):
         raise ParameterError(
-            f"agent must be a name, or {{model: STAGE, ...}} with an earlier stage ({', '.join(known) or 'there is none'}), "
-            f"got {given!r}"
+            f"agent must be a name, {{agent: NAME, FIELD: ...}}, or {{model: STAGE, ...}} with an earlier stage "
+            f"({', '.join(known) or 'there is none'}), got {given!r}"
         )
     samples = sum(shard.samples for shard in make_data(data_request(settings), folder, workers))
     say(f"{samples} samples")

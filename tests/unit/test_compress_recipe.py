@@ -84,6 +84,14 @@ def test_changes_reach_their_stage(tmp_path: Path) -> None:
     assert settings["shape"]["merge"] == 2
 
 
+def test_any_agent_may_make_samples(tmp_path: Path) -> None:
+    stages = load_recipe(recipe(tmp_path))
+    driver = {"agent": "expert_spoken", "driver": "idm"}
+    first = replace(stages[0], settings={**stages[0].settings, "agent": driver})
+    run_recipe((first,), tmp_path / "out", print)
+    assert yaml.safe_load((tmp_path / "out" / "expert" / "agent.yaml").read_text())["driver"] == "idm"
+
+
 @pytest.mark.parametrize("agent", [{"quantile": 0.3}, {"model": "later", "quantile": 0.3}, {}])
 def test_how_a_model_drives_needs_a_model_of_an_earlier_stage(tmp_path: Path, agent: dict[str, object]) -> None:
     stages = load_recipe(recipe(tmp_path))

@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from model_kit import save_tiny, tiny_model
 from typer.testing import CliRunner
 
 from simdrive.cli import app
+from simdrive.cli.study_headline import _config, _plan
 from simdrive.errors import ParameterError
 from simdrive.eval.grid import AgentConfig
 from simdrive.eval.stats import Interval
@@ -28,7 +30,7 @@ WORLDS = (
 )
 REST = (
     "chips=[{name: agx_orin_64gb, power_mode: 50w},orin_nx_8gb]",
-    "tokens={prompt_tokens: 300, image_tokens: 1792, output_tokens: 30}", "budget=null", "decompose=true", "references=[]",
+    "tokens={prompt_tokens: 300, image_tokens: 1792, output_tokens: 30}", "budget=null", "decompose=[small]", "references=[]",
 )  # fmt: skip
 
 
@@ -86,6 +88,7 @@ def test_a_family_is_driven_priced_and_told(tmp_path: Path) -> None:
         (("variants={a: idm}", "wheels=4"), "wheels"),
         (("variants={a: idm, expert: idm}",), "expert more than once"),
         (("variants={a: idm}", "chips=[]"), "a chip or more"),
+        (("variants={a: idm, b: idm}", "decompose=[a]"), "student to decompose"),
         (("config=nothing.yaml",), "nothing.yaml cannot be read"),
     ],
 )
@@ -93,6 +96,13 @@ def test_wrong_words_are_told(words: tuple[str, ...], message: str) -> None:
     result = invoke(*words)
     assert result.exit_code == 2, result.output
     assert message in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(("given", "students"), [("true", ("b", "c")), ("false", ()), ("[c]", ("c",))])
+def test_who_is_decomposed(given: str, students: tuple[str, ...]) -> None:
+    names = "variants={a: idm, b: idm, c: idm}"
+    changes = {word.partition("=")[0]: yaml.safe_load(word.partition("=")[2]) for word in (names, f"decompose={given}")}
+    assert _plan(_config(None, changes, quick=False)).decompose == students
 
 
 def interval(estimate: float, half: float = 0.01) -> Interval:

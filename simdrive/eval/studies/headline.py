@@ -179,7 +179,7 @@ class _Study:
             rng = stream(f"{runs.base.suite}/{variant.name}", "study.bootstrap")
             self._budgets[variant.name] = budget(found, plan.criterion, scenario_of, rng)
         teacher, *students = plan.variants
-        for student in students if plan.decompose else ():
+        for student in (each for each in students if each.name in plan.decompose):
             times = (self._took_ms(student, plan.chips[0]), self._took_ms(teacher, plan.chips[0]))
             if not any(math.isnan(each) for each in times):
                 pair_of = [AgentConfig(each.name, each.agent.config) for each in (student, teacher)]

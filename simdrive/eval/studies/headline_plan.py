@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from simdrive.errors import ParameterError
+from simdrive.errors import ParameterError, UnknownNameError
 from simdrive.eval.grid import AgentConfig
 from simdrive.eval.studies.curve import Grid
 from simdrive.eval.studies.paired import Criterion
@@ -39,6 +39,7 @@ class Plan:
         chips: the first is the one of all worlds.
         tokens: of every request (``prompt_tokens``, ``image_tokens``, ``output_tokens``), None = what agents report.
         grid, criterion: of the latency budgets; no grid = none are sought.
+        decompose: students whose difference to the teacher is split into skill and latency.
     """
 
     variants: tuple[Variant, ...]
@@ -48,7 +49,7 @@ class Plan:
     tokens: Mapping[str, int | None] = field(default_factory=dict)
     grid: Grid | None = None
     criterion: Criterion = Criterion()  # noqa: RUF009 - frozen
-    decompose: bool = True
+    decompose: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.variants or not self.chips:
@@ -59,3 +60,6 @@ class Plan:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ParameterError(f"variants and references name {', '.join(twice)} more than once")
+        for name in self.decompose:
+            if name not in [variant.name for variant in self.variants[1:]]:
+                raise UnknownNameError("student to decompose", name, tuple(v.name for v in self.variants[1:]))
