@@ -242,7 +242,7 @@ def _peak_bytes() -> int:
 
 def _data(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path, say: Say, workers: int) -> Path:
     """Make samples; who drives and who answers may be models of earlier stages."""
-    given = settings["agent"]  # a name, {agent: teacher, dtype: bfloat16}, or of an earlier stage {model: see, quantile: 0.3}
+    given = settings["agent"]  # a name, {agent: NAME, FIELD: ...}, or of an earlier stage {model: see, quantile: 0.3}
     how = dict(given) if isinstance(given, Mapping) else {"model": given}
     model = how.pop("model", None)
     if model in known or "agent" in how:
@@ -263,8 +263,9 @@ def _train(settings: dict[str, Any], known: Mapping[str, Finished], folder: Path
     """Train."""
     from simdrive.compress.training import train
 
-    if settings["remember"]:
-        settings["remember"] = str(folder.parent / settings["remember"])  # of the recipe, for all its stages
+    for shared in ("remember", "keep_teacher"):  # of the recipe, for all its stages
+        if settings[shared]:
+            settings[shared] = str(folder.parent / settings[shared])
     return train(train_request(settings), say)
 
 

@@ -82,6 +82,7 @@ def train_request(config: Mapping[str, Any]) -> Any:
         vision=str(config["vision"]) if config["vision"] else None,
         motion_gain=float(config["motion_gain"]),
         remember=Path(str(config["remember"])) if config["remember"] else None,
+        keep_teacher=Path(str(config["keep_teacher"])) if config["keep_teacher"] else None,
         device=str(config["device"]), threads=int(config["threads"]), processes=int(config["processes"]),
         tensorboard=bool(config["tensorboard"]),
         validate_every=every, validate_rows=rows, closed_loop=_checked(ClosedLoop, validate, "validate"),

@@ -54,6 +54,7 @@ class TrainRequest:
     deepen: int = 0  # language layers that the model of ``init`` grows to; 0 = stays as it is
     vision: str | None = None  # folder or zoo name of the model whose vision tower one from drawn weights begins with
     remember: Path | None = None  # folder of what frozen towers say of samples (simdrive.compress.remembered)
+    keep_teacher: Path | None = None  # folder of what teachers show of batches (simdrive.compress.distill.kept)
     device: str = "auto"
     threads: int = 1  # of torch, in each process
     processes: int = 1  # that train together; torchrun may start them instead
@@ -177,7 +178,16 @@ def _objective(
     sights = {capability: sight_of(processor, opened[name]) for capability, name in request.teachers.items()}
 
     def build(supervision: Supervision, learner: Learner) -> Objective:
-        return Distillation(supervision, learner, models, request.distill, request.settings.seed, processes, sights)
+        return Distillation(
+            supervision,
+            learner,
+            models,
+            request.distill,
+            request.settings.seed,
+            processes,
+            sights,
+            request.keep_teacher,
+        )
 
     return build, tuple(teacher.card.name for teacher in opened.values())
 

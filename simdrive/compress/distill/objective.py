@@ -8,6 +8,7 @@ question type; the public code joins them sample by sample.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from simdrive.compress.batches import Batch
+from simdrive.compress.distill.kept import Heard
 from simdrive.compress.distill.names import KL, OF_STATES, SUPERVISED
 from simdrive.compress.distill.projection import method_named
 from simdrive.compress.distill.settings import DistillSettings, asked_of
 from simdrive.compress.distill.sight import Sight
-from simdrive.compress.distill.teachers import Heard, Teachers, watched
+from simdrive.compress.distill.teachers import Teachers, watched
 from simdrive.compress.distill.terms import Tokens, attention_loss, layers_of, state_loss, widening
 from simdrive.compress.distill.weights import OnlineWeights, mixing_of
 from simdrive.compress.learner import Learner
@@ -33,9 +35,10 @@ class Distillation:
     def __init__(
         self, supervision: Supervision, learner: Learner, teachers: Mapping[str, Any], settings: DistillSettings,
         seed: int = 0, processes: Processes | None = None, sights: Mapping[str, Sight | None] | None = None,
+        keep: Path | None = None,
     ) -> None:  # fmt: skip
         """Prepare; ``teachers`` has a model per capability, or one under the name ``""`` for all, and ``sights`` how those of
-        them are asked whose pictures make other tokens.
+        them are asked whose pictures make other tokens. What they show is kept in the folder ``keep``.
 
         Raises:
             ParameterError: if a term has no teacher, or a teacher's vocabulary is not the student's.
@@ -43,7 +46,7 @@ class Distillation:
         self._supervision, self._learner, self._settings, self._seed = supervision, learner, settings, seed
         self._processes = processes or Processes()
         self._student = learner.model
-        self._teachers = Teachers(teachers, self._student, settings, supervision.precision, sights)
+        self._teachers = Teachers(teachers, self._student, settings, supervision.precision, sights, keep)
         self.online = OnlineWeights((SUPERVISED, *settings.terms), settings.weights)
         self._join = method_named(settings.method)
         depth = self._teachers.own_depth
@@ -53,7 +56,7 @@ class Distillation:
             wide = {self._teachers.width(term) for term in settings.capabilities}
             own = self._student.config.text_config.hidden_size
             learner.aside = torch.nn.ModuleDict(
-                {str(width): widening(self._layers, own, width) for width in sorted(wide)}
+                {str(width): widening(self._layers, own, width, seed) for width in sorted(wide)}
             ).to(next(learner.parameters()).device)
         self.norms: dict[str, float] = {}  # lengths of the last raw gradients, by term
         self._window: list[tuple[float, dict[str, float]]] = []  # of one optimizer step

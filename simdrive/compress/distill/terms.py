@@ -94,6 +94,10 @@ def state_loss(
     return torch.stack(losses).mean()
 
 
-def widening(layers: Sequence[int], own_width: int, their_width: int) -> torch.nn.ModuleDict:
-    """Return linear maps of hidden states; they are trained beside the student and thrown away."""
-    return torch.nn.ModuleDict({str(k): torch.nn.Linear(own_width, their_width, bias=False) for k in layers})
+def widening(layers: Sequence[int], own_width: int, their_width: int, seed: int = 0) -> torch.nn.ModuleDict:
+    """Return linear maps of hidden states, drawn anew; they are trained beside the student and thrown away."""
+    drawn = torch.Generator().manual_seed(seed)
+    maps = {str(k): torch.nn.Linear(own_width, their_width, bias=False) for k in layers}
+    for each in maps.values():
+        torch.nn.init.uniform_(each.weight, -(own_width**-0.5), own_width**-0.5, generator=drawn)
+    return torch.nn.ModuleDict(maps)
