@@ -96,6 +96,13 @@ def break_even_text(study: DecomposeStudy) -> str:
     )
 
 
+def crossing_text(found: BreakEven) -> str:
+    """Return the delay from which on the slow agent loses, with its limits, for a cell of a table."""
+    if found.kind == "never":
+        return f"not within {found.longest_ms:.0f}"
+    return "0" if found.kind == "always" else f"{found.at_ms.estimate:.0f} {_limits(found)}"
+
+
 def _limits(found: BreakEven) -> str:
     if found.at_ms.reason:
         return f"({found.at_ms.reason})"

@@ -9,15 +9,18 @@ from simdrive.eval.stats import holm
 from simdrive.eval.studies.headline import Drive, Headline
 from simdrive.eval.studies.headline_cost import Cost
 from simdrive.report.aligned import aligned
+from simdrive.report.decompose import crossing_text
 from simdrive.report.study import interval_text, percent
 from simdrive.report.table import p_text
 
 NONE = "-"
 SURE = 0.05
 BEGIN, END = "<!-- headline: begin (generated) -->", "<!-- headline: end -->"
+SAFER, WORSE, UNTOLD = VERDICTS = ("safer", "less safe", "not told apart from it")
 NOTE = (
     "own: at the latency of its own charge on that chip; teacher: at the teacher's median there; zero: thinking takes no time.\n"
-    "against: failure rate less the teacher's under the same kind of latency, same cases, 95 % interval (Tango), points."
+    "against: failure rate less the teacher's under the same kind of latency, same cases, 95 % interval (Tango), points.\n"
+    "p: exact McNemar, after Holm over all sentences' comparisons."
 )
 
 
@@ -64,38 +67,40 @@ def budget_table(study: Headline) -> str:
 
 
 def split_table(study: Headline) -> str:
-    """Return capability, relief and interaction of every student, as aligned text; empty where none was sought."""
+    """Return capability, relief and interaction of students, and up to which latency their teacher is ahead; empty if none."""
     rows = []
     for found in study.splits:
         split = found.splits[0]
         terms = [interval_text(term.share, "+") for term in (split.deployed, *split.terms)]
-        rows.append([found.student, *terms])
-    head = ("student", "deployed", "capability", "relief", "interaction")
+        rows.append([found.student, *terms, crossing_text(found.break_even)])
+    head = ("student", "deployed", "capability", "relief", "interaction", "slower one loses from ms")
     return aligned(head, rows, left=("student",)) if rows else ""
 
 
 def sentences(study: Headline) -> list[str]:
-    """Return the answer in words: where a student is safer than its teacher, where not, and what was too few to say."""
+    """Return the answer in words, a sentence or two per chip and world: who is safer than the teacher, and who is not."""
     teacher = study.plan.variants[0].name
-    found = []
     told = [d for d in study.drives if d.whose == "own" and d.variant != teacher and not math.isnan(d.against.estimate)]
+    said: dict[tuple[str, str], dict[str, list[str]]] = {}
     for drive, p_value in zip(told, holm([d.p_value for d in told]), strict=True):
-        base = next(d for d in study.drives
-                    if (d.variant, d.world, d.whose, d.chip) == (teacher, drive.world, "own", drive.chip))  # fmt: skip
+        one = f"{drive.variant} {_share(drive)} ({interval_text(drive.against, '+')}, p {p_text(p_value)})"
+        said.setdefault((drive.chip, drive.world), {}).setdefault(_verdict(drive, p_value), []).append(one)
+    found = []
+    for (chip, world), verdicts in said.items():
+        base = next(d for d in study.drives if (d.variant, d.world, d.whose, d.chip) == (teacher, world, "own", chip))
+        words = "; ".join(f"{verdict}: {', '.join(verdicts[verdict])}" for verdict in VERDICTS if verdict in verdicts)
         found.append(
-            f"On {drive.chip} in {drive.world}, each at its own speed, {drive.variant} fails {_share(drive)} of avoidable "
-            f"cases and {teacher} {_share(base)}: {_verdict(drive, p_value)} "
-            f"({interval_text(drive.against, '+')} points, p {p_text(p_value)} after Holm)."
+            f"On {chip} in {world}, each at its own speed, {teacher} fails {_share(base)} of {base.total} avoidable cases. "
+            f"{words[0].upper()}{words[1:]}."
         )
     return found
 
 
 def _verdict(drive: Drive, p_value: float) -> str:
-    """Return who is safer, where the interval says so and as many sentences as there are do not make it a chance find."""
+    """Return who is safer, where the interval says so and as many comparisons as there are do not make it a chance find."""
     if drive.against.high < 0.0 and p_value < SURE:
-        return "the student is safer"
-    sure = drive.against.low > 0.0 and p_value < SURE
-    return "the teacher is safer" if sure else "these cases do not tell them apart"
+        return SAFER
+    return WORSE if drive.against.low > 0.0 and p_value < SURE else UNTOLD
 
 
 def headline_text(study: Headline) -> str:

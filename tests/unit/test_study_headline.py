@@ -65,6 +65,8 @@ def test_a_family_is_driven_priced_and_told(tmp_path: Path) -> None:
     assert zero["against"]["estimate"] == 0.0
     (split,) = found["splits"]
     assert split["splits"][0]["capability"]["failures"] == 0
+    text = (tmp_path / "out" / "headline.txt").read_text()
+    assert "slower one loses from ms" in text
     assert page.read_text().startswith("# Results\n\nwords before\n")
     assert BEGIN in page.read_text()
     assert (tmp_path / "out" / "frontier.png").read_bytes().startswith(b"\x89PNG")
@@ -127,13 +129,18 @@ def test_the_answer_in_words_follows_the_interval() -> None:
     told = sentences(
         study(drive("teacher", "own", 0.4), drive("small", "own", 0.3, -0.1), drive("small", "zero", 0.2, 0.1))
     )
-    assert told == ["On orin in road, each at its own speed, small fails 30.0 % of avoidable cases and teacher 40.0 %: "
-                    "the student is safer (-10.0 [-11.0, -9.0] points, p 0.010 after Holm)."]  # fmt: skip
-    # Two such sentences are two chances of a find: 0.03 is 0.06 after Holm.
-    twice = study(drive("teacher", "own", 0.4), *[drive("small", "own", 0.3, -0.1, 0.03)] * 2)
-    assert all("do not tell" in line for line in sentences(twice))
-    assert "the teacher is safer" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.3, 0.2)))[0]
-    assert "do not tell" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.1, 0.001)))[0]
+    assert told == ["On orin in road, each at its own speed, teacher fails 40.0 % of 100 avoidable cases. "
+                    "Safer: small 30.0 % (-10.0 [-11.0, -9.0], p 0.010)."]  # fmt: skip
+    # Two comparisons are two chances of a find: 0.03 is 0.06 after Holm.
+    (untold,) = sentences(study(drive("teacher", "own", 0.4), *[drive("small", "own", 0.3, -0.1, 0.03)] * 2))
+    assert untold.count("p 0.060") == 2
+    assert "Not told apart from it: small 30.0 %" in untold
+    assert "Less safe: small" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.3, 0.2)))[0]
+    assert "Not told" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.1, 0.001)))[0]
+    both = study(drive("teacher", "own", 0.4), drive("near", "own", 0.4, 0.001, 0.9), drive("small", "own", 0.3, -0.1, 0.01))
+    assert sentences(both)[0].endswith(
+        "Safer: small 30.0 % (-10.0 [-11.0, -9.0], p 0.020); not told apart from it: near 40.0 % (+0.1 [-0.9, +1.1], p 0.900)."
+    )
     assert sentences(study(drive("small", "own", 0.1))) == []
 
 
