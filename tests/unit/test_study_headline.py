@@ -137,7 +137,9 @@ def test_the_answer_in_words_follows_the_interval() -> None:
     assert "Not told apart from it: small 30.0 %" in untold
     assert "Less safe: small" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.3, 0.2)))[0]
     assert "Not told" in sentences(study(drive("teacher", "own", 0.1), drive("small", "own", 0.1, 0.001)))[0]
-    both = study(drive("teacher", "own", 0.4), drive("near", "own", 0.4, 0.001, 0.9), drive("small", "own", 0.3, -0.1, 0.01))
+    both = study(
+        drive("teacher", "own", 0.4), drive("near", "own", 0.4, 0.001, 0.9), drive("small", "own", 0.3, -0.1, 0.01)
+    )
     assert sentences(both)[0].endswith(
         "Safer: small 30.0 % (-10.0 [-11.0, -9.0], p 0.020); not told apart from it: near 40.0 % (+0.1 [-0.9, +1.1], p 0.900)."
     )
