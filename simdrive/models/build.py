@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from simdrive.errors import UnknownNameError
+from simdrive.models.patches import map_patches
 from simdrive.models.shape import VlmShape
 from simdrive.models.tokenizer import END, IMAGE, IMAGE_CLOSE, IMAGE_OPEN, MARKS, PAD, START
 
@@ -41,6 +42,7 @@ def build_model(shape: VlmShape, tokenizer: PreTrainedTokenizerFast, seed: int =
         torch.manual_seed(seed)
         config = model_config(shape, tokenizer)
         model: PreTrainedModel = CLASSES[shape.family](config)
+    map_patches(model)
     ids = _ids(tokenizer)
     assert model.generation_config is not None
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = ids[END], ids[PAD]

@@ -21,6 +21,7 @@ from transformers.utils import logging
 from simdrive.errors import ParameterError, SimdriveError
 from simdrive.models.build import CLASSES
 from simdrive.models.headcount import cut_to_plan, load_planned, plan_of, read_plan, write_plan
+from simdrive.models.patches import map_patches
 from simdrive.models.processor import KIND, Processor
 from simdrive.models.quantized import QuantizedLinear
 from simdrive.models.quantized_folder import (
@@ -162,6 +163,7 @@ def load_model(
     tokenizer = _tokenizer(folder)
     done = _quantization(folder)
     model = _weights(folder, kind, dtype) if done is None else _quantized(folder, kind, done, dtype)
+    map_patches(model)
     _check_tokenizer(folder, tokenizer, model)
     if card is not None and card.tokenizer_hash not in ("", _tokenizer_hash(folder)):
         raise ModelFolderError(
